@@ -1,0 +1,102 @@
+/** A JSON value, as it is sent. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+
+/** The mapped row as `where` and `computed` see it: the user's names for the fields, values as they are sent. */
+export type MappedRow = Readonly<Record<string, Json>>
+
+/** One field of a namespace's schema, in the API's own words: the body of `PUT …/settings`. */
+export interface FieldSettings {
+  readonly content_type?: string
+  readonly display_hint?: { readonly type: string; readonly [option: string]: Json }
+  readonly field_limit?: number
+  readonly namespace_ref?: string
+  readonly [setting: string]: Json | undefined
+}
+
+/** A column that is sent. */
+export interface Field {
+  /** The column, as the catalogue spells it. */
+  readonly column: string
+  /** The user's name for it: the model's field, or the column. `where` and `computed` see the row under these names. */
+  readonly property: string
+  /** The name under which it is sent. */
+  readonly as: string
+  readonly settings: FieldSettings
+}
+
+/** A field that is computed from the mapped row. */
+export interface ComputedField {
+  readonly as: string
+  readonly settings: FieldSettings
+  readonly value: (row: MappedRow) => unknown
+}
+
+/** How an object's id is made: the columns' texts, joined. */
+export interface IdRule {
+  /** Columns as the catalogue spells them; `null` is the primary key, in the key's order. */
+  readonly columns: readonly string[] | null
+  /** Default: `':'`. */
+  readonly join: string
+  /** Put before the id, so that two tables can share a namespace. Default: `''`. */
+  readonly prefix: string
+}
+
+/** One table into one namespace. A model with several namespaces has several mappings. */
+export interface Mapping {
+  /** Where it stands in the user's file, for messages: `models.Product`, `tables["public.products"][1]`. */
+  readonly path: string
+  /** `schema: null` is the schema of the database URL (`?schema=`), else `public`. */
+  readonly table: { readonly schema: string | null; readonly name: string }
+  readonly namespace: string
+  readonly id: IdRule
+  readonly fields: readonly Field[]
+  readonly computed: readonly ComputedField[]
+  readonly where: ((row: MappedRow) => boolean) | null
+  readonly onDelete: 'ignore' | 'tombstone'
+}
+
+/** The configuration with every name resolved and every default filled in; what all rooms work with. */
+export interface ResolvedSync {
+  readonly capture: 'trigger' | 'client' | 'replication'
+  readonly deliver: 'inline' | 'sidecar'
+  readonly mappings: readonly Mapping[]
+  /** The schema of the side tables. Default: `safetykit`. */
+  readonly schema: string
+  /** The side tables' database, where it is not the source's. */
+  readonly ledgerUrl: string | null
+  readonly publication: {
+    /** Default: `safetykit`. */
+    readonly name: string
+    /** `'mapped'` keeps all other columns inside the database, and stands in the way of migrations. Default: `'all'`. */
+    readonly columns: 'all' | 'mapped'
+  }
+  /** The replication slot's name. Default: `safetykit`. */
+  readonly slot: { readonly name: string }
+  readonly delivery: DeliverySettings
+  readonly parking: ParkingSettings
+  /** Bytes of changes held in memory before the stream is paused. Default: 32 MiB. */
+  readonly maxPendingBytes: number
+}
+
+export interface DeliverySettings {
+  /** Objects a request. Default: 100. */
+  readonly maxBatchObjects: number
+  /** Bytes of a request's body. Default: 1 MiB. */
+  readonly maxBatchBytes: number
+  /** How long an object may wait for others. Default: 25. */
+  readonly maxBatchAgeMs: number
+  /** Requests in flight at most; falls on 429 and recovers. Default: 16. */
+  readonly maxConcurrency: number
+  /** The time until an answer has to be there. Default: 30,000. */
+  readonly requestTimeoutMs: number
+  /** The first retry waits a random time up to this. Default: 250. */
+  readonly retryBaseMs: number
+  /** No retry waits longer than this, but for `Retry-After`. Default: 30,000. */
+  readonly retryMaxMs: number
+}
+
+/** When an object that the API refuses is tried again. */
+export interface ParkingSettings {
+  /** The wait before each attempt after the first; when they are used up, the object is `dead`. */
+  readonly retryAfterMs: readonly number[]
+}
