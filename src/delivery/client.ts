@@ -1,0 +1,197 @@
+import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
+import type { FieldSettings } from '../config/resolved.js'
+import { SyncError } from '../errors.js'
+import { isSettingsAnswer, readAddAnswer, readRefusal } from './answers.js'
+import { parseRetryAfter } from './retry.js'
+
+export interface ClientOptions {
+  /** Default: `https://api.safetykit.com`. A path in it is kept as a prefix. */
+  readonly baseUrl?: string | undefined
+  /** Sent as `Authorization: Bearer …`; in no log, error or metric. */
+  readonly apiKey: string
+  /** From the request's start until its answer is read. */
+  readonly timeoutMs: number
+  /** Connections at most; one request at a time on each. */
+  readonly maxConnections: number
+  /** As in the environment; `undefined` leaves it to `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. */
+  readonly proxy?: { readonly httpProxy?: string; readonly httpsProxy?: string; readonly noProxy?: string } | undefined
+}
+
+/**
+ * What became of a request.
+ *
+ * - `retry`: it may succeed later. `ambiguous` says that the API may have taken it all the same (a time-out, a reset, a
+ *   5xx); `throttled` that it asks for less (429).
+ * - `rejected`: the same request will be refused again (any other 4xx).
+ * - `unauthorized`: 401 or 403, nothing will be accepted with this key.
+ */
+export type Outcome<T> =
+  | { readonly kind: 'accepted'; readonly answer: T }
+  | {
+      readonly kind: 'retry'
+      readonly error: SyncError
+      readonly status: number | null
+      readonly retryAfterMs: number | null
+      readonly ambiguous: boolean
+      readonly throttled: boolean
+    }
+  | { readonly kind: 'rejected'; readonly error: SyncError; readonly status: number }
+  | { readonly kind: 'unauthorized'; readonly error: SyncError; readonly status: number }
+
+/** An error's text is cut at 500 characters; nothing longer than this is read. */
+const maxAnswerBytes = 1024 * 1024
+
+/** A small client of SafetyKit's Data API. Makes one attempt a call and never throws: the caller decides on retries. */
+export class SafetyKitClient {
+  readonly #options: ClientOptions
+  readonly #origin: string
+  readonly #prefix: string
+  readonly #agent: Dispatcher
+  readonly #headers: Record<string, string>
+
+  constructor(options: ClientOptions) {
+    const url = new URL(options.baseUrl ?? 'https://api.safetykit.com')
+    this.#options = options
+    this.#origin = url.origin
+    this.#prefix = url.pathname.replace(/\/+$/, '')
+    const connections = {
+      connections: options.maxConnections,
+      pipelining: 1,
+      keepAliveTimeout: 30_000,
+      connect: { timeout: Math.min(10_000, options.timeoutMs) },
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    }
+    // Without a proxy in the environment this is a plain Agent: the proxy agent costs a look-up a request.
+    const proxied = [options.proxy?.httpProxy, options.proxy?.httpsProxy].some((value) => value)
+    this.#agent = proxied ? new EnvHttpProxyAgent({ ...connections, ...options.proxy }) : new Agent(connections)
+    this.#headers = {
+      authorization: `Bearer ${options.apiKey}`,
+      'content-type': 'application/json',
+      accept: 'application/json',
+    }
+  }
+
+  /**
+   * `POST /v1/data/{namespace}`.
+   * @param body `{"data":[…]}`, serialised.
+   */
+  add(namespace: string, body: string): Promise<Outcome<{ readonly requestId: string }>> {
+    return this.#send('POST', `/v1/data/${encodeURIComponent(namespace)}`, body, readAddAnswer)
+  }
+
+  /** `PUT /v1/data/{namespace}/settings`: replaces the namespace's whole settings. */
+  putSettings(namespace: string, schema: Readonly<Record<string, FieldSettings>>): Promise<Outcome<true>> {
+    const path = `/v1/data/${encodeURIComponent(namespace)}/settings`
+    return this.#send('PUT', path, JSON.stringify({ schema }), (text) => (isSettingsAnswer(text) ? true : null))
+  }
+
+  close(): Promise<void> {
+    return this.#agent.close()
+  }
+
+  /** Ends what is in flight at once. */
+  destroy(): Promise<void> {
+    return this.#agent.destroy()
+  }
+
+  async #send<T>(
+    method: 'POST' | 'PUT',
+    path: string,
+    body: string,
+    read: (text: string) => T | null,
+  ): Promise<Outcome<T>> {
+    let answer: Dispatcher.ResponseData
+    let text: string
+    try {
+      answer = await this.#agent.request({
+        origin: this.#origin,
+        path: this.#prefix + path,
+        method,
+        headers: this.#headers,
+        body,
+        signal: AbortSignal.timeout(this.#options.timeoutMs),
+      })
+      text = await readText(answer.body)
+    } catch (cause) {
+      return retry(connectionError(cause, this.#origin, this.#options.timeoutMs), { ambiguous: true })
+    }
+    const status = answer.statusCode
+    if (status >= 200 && status < 300) {
+      const value = read(text)
+      if (value !== null) return { kind: 'accepted', answer: value }
+      const error = new SyncError(
+        'API_UNEXPECTED',
+        `The API answered ${status} with a body that is not its contract's`,
+        {
+          retryable: true,
+          hint: 'Check that SAFETYKIT_BASE_URL is the API itself, not a proxy or a login page.',
+        },
+      )
+      return retry(error, { status, ambiguous: true })
+    }
+    return refused(status, text, header(answer.headers['retry-after']))
+  }
+}
+
+const header = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value)
+
+async function readText(body: Dispatcher.ResponseData['body']): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > maxAnswerBytes) {
+      body.destroy()
+      break
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function retry(
+  error: SyncError,
+  facts: { status?: number; retryAfterMs?: number | null; ambiguous?: boolean; throttled?: boolean },
+): Outcome<never> {
+  return {
+    kind: 'retry',
+    error,
+    status: facts.status ?? null,
+    retryAfterMs: facts.retryAfterMs ?? null,
+    ambiguous: facts.ambiguous ?? false,
+    throttled: facts.throttled ?? false,
+  }
+}
+
+function connectionError(cause: unknown, origin: string, timeoutMs: number): SyncError {
+  const timedOut = cause instanceof Error && cause.name === 'TimeoutError'
+  const code = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? ` (${cause.code})` : ''
+  const message = timedOut ? `The API did not answer within ${timeoutMs} ms` : `The API could not be reached${code}`
+  return new SyncError('API_UNAVAILABLE', message, {
+    retryable: true,
+    cause,
+    hint: `Check SAFETYKIT_BASE_URL (${origin}), the network and the proxy settings. It is tried again by itself.`,
+  })
+}
+
+function refused(status: number, text: string, retryAfter: string | undefined): Outcome<never> {
+  const said = readRefusal(text)
+  const words = said === '' ? `The API answered ${status}` : `The API answered ${status}: ${said}`
+  if (status === 401 || status === 403) {
+    const error = new SyncError('API_UNAUTHORIZED', `The API refused the key (${status})`, {
+      hint: 'Set SAFETYKIT_API_KEY to a key that may write data (sk_…), then start again: nothing was lost.',
+    })
+    return { kind: 'unauthorized', error, status }
+  }
+  if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
+    return { kind: 'rejected', error: new SyncError('API_REJECTED', words), status }
+  }
+  const code = status === 408 || status === 429 || status >= 500 ? 'API_UNAVAILABLE' : 'API_UNEXPECTED'
+  return retry(new SyncError(code, words, { retryable: true }), {
+    status,
+    retryAfterMs: parseRetryAfter(retryAfter, Date.now()),
+    ambiguous: status !== 429,
+    throttled: status === 429,
+  })
+}

@@ -1,0 +1,333 @@
+import type { DeliverySettings, ParkingSettings } from '../config/resolved.js'
+import { SyncError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { SafetyKitClient } from './client.js'
+import { Gather } from './gather.js'
+import { judge } from './judge.js'
+import type { Lane } from './lane.js'
+import type { Arrival, KnownObject, LedgerPort, Origin, ReadRows, Receipt, Records, Ticket } from './ports.js'
+import { Recorder } from './recorder.js'
+import { backoffMs } from './retry.js'
+import { Sender, type SenderOptions } from './sender.js'
+import { type ObjectContent, ObjectSlot } from './slot.js'
+
+/** Keys looked up in the ledger, and rows read from a table, in one query. */
+const maxLookup = 1_000
+const maxRead = 200
+const queryRetryBounds = { baseMs: 100, maxMs: 5_000 }
+
+export interface DispatchOptions {
+  readonly client: Pick<SafetyKitClient, 'add'>
+  readonly ledger: LedgerPort
+  readonly readRows: ReadRows
+  readonly delivery: DeliverySettings
+  readonly parking: ParkingSettings
+  readonly beforeSend: SenderOptions['beforeSend']
+  /** The key is wrong: nothing can be delivered, and nothing more is sent. */
+  readonly onUnauthorized: (error: SyncError) => void
+  /** Called after each change of {@link Dispatcher.pendingBytes}. */
+  readonly onPendingBytes: (bytes: number) => void
+  readonly logger: Logger
+  /** Milliseconds that never go back. Default: `performance.now`. */
+  readonly nowMs?: () => number
+  readonly random?: () => number
+}
+
+/** What was done, counted since the start. */
+export interface DispatchCounts {
+  readonly requests: number
+  readonly retries: number
+  readonly throttled: number
+  readonly sentObjects: number
+  readonly accepted: number
+  readonly unchanged: number
+  readonly parked: number
+}
+
+/**
+ * From changes of objects to settled tickets.
+ *
+ * An object's way: *arrive* → *look up* (what does the ledger know?) → *judge* → perhaps *read* the row → *ready* in its
+ * namespace's lane → *send* in a batch → *record* → settled. One step at a time for one object; what arrives for it
+ * meanwhile waits in its slot, so no object is ever in two requests and an older state never overtakes a newer one.
+ */
+export class Dispatcher {
+  readonly #options: DispatchOptions
+  readonly #now: () => number
+  readonly #random: () => number
+  readonly #sender: Sender
+  readonly #recorder: Recorder
+  readonly #lookups: Gather<Lane, ObjectSlot>
+  readonly #reads: Gather<Origin, ObjectSlot>
+  readonly #queries = new Set<Promise<void>>()
+  readonly #settled = { accepted: 0, unchanged: 0, parked: 0 }
+  #pendingBytes = 0
+  #stopped = false
+  #idleWaiters: (() => void)[] = []
+
+  constructor(options: DispatchOptions) {
+    this.#options = options
+    this.#now = options.nowMs ?? (() => performance.now())
+    this.#random = options.random ?? Math.random
+    const { client, delivery, beforeSend, ledger, logger } = options
+    this.#sender = new Sender(
+      { client, settings: delivery, beforeSend, logger, nowMs: this.#now, random: this.#random },
+      {
+        accepted: (lane, batch, requestId) => this.#accepted(lane, batch, requestId),
+        refused: (lane, slot, error, status) => this.#refused(lane, slot, error, status),
+        returned: (lane, slot, { ambiguous }) => this.#handBack(lane, slot, { ambiguous }),
+        unauthorized: (error) => options.onUnauthorized(error),
+      },
+    )
+    this.#recorder = new Recorder({ ledger, logger, random: this.#random })
+    this.#lookups = new Gather(maxLookup, (lane, slots) => this.#lookUp(lane, slots))
+    this.#reads = new Gather(maxRead, (origin, slots) => this.#read(origin, slots))
+  }
+
+  /** Memory held by what waits or is in flight, about. */
+  get pendingBytes(): number {
+    return this.#pendingBytes
+  }
+
+  get counts(): DispatchCounts {
+    return { ...this.#sender.counts, ...this.#settled }
+  }
+
+  /** Requests in flight now, and how many there may be. */
+  get concurrency(): { readonly inFlight: number; readonly limit: number } {
+    return { inFlight: this.#sender.inFlight, limit: this.#sender.limit }
+  }
+
+  /** Takes a change. Its ticket is settled once the ledger has, durably, what became of it. */
+  arrive(arrival: Arrival): void {
+    if (this.#stopped) return
+    const lane = this.#sender.lane(arrival.origin.namespace)
+    let slot = lane.slots.get(arrival.id)
+    if (slot === undefined) {
+      slot = new ObjectSlot(arrival.origin, arrival.id)
+      lane.slots.set(arrival.id, slot)
+      slot.take(arrival, this.#now())
+      this.#count(slot.bytes())
+      slot.busy = true
+      this.#track(this.#lookups.add(lane, slot))
+      return
+    }
+    this.#change(slot, () => slot.take(arrival, this.#now()))
+    if (!slot.busy) this.#proceed(lane, slot)
+  }
+
+  /** Resolves once nothing waits and nothing is in flight. */
+  idle(): Promise<void> {
+    if (this.#pendingBytes === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#idleWaiters.push(resolve))
+  }
+
+  /** Sends nothing more; resolves when what is in flight is answered and recorded. What waits stays unsettled. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#sender.halt()
+    while (this.#queries.size > 0) await Promise.allSettled(this.#queries)
+    await this.#recorder.idle()
+  }
+
+  /** Gives up on a ledger that cannot be written: {@link stop} resolves, and what it did not take comes again. */
+  abandon(): void {
+    this.#recorder.abandon()
+  }
+
+  async #lookUp(lane: Lane, slots: readonly ObjectSlot[]): Promise<void> {
+    const ids = slots.map((slot) => slot.id)
+    const lookup = () => this.#options.ledger.lookup(lane.namespace, ids)
+    const known = await this.#untilItWorks('The ledger could not be read', lookup)
+    if (known === null) return
+    for (const [index, slot] of slots.entries()) {
+      slot.known = known[index] ?? null
+      slot.busy = false
+      this.#proceed(lane, slot)
+    }
+    this.#sender.pump()
+  }
+
+  async #read(origin: Origin, slots: readonly ObjectSlot[]): Promise<void> {
+    const lane = this.#sender.lane(origin.namespace)
+    for (const slot of slots) slot.begin()
+    const rows = slots.map((slot) => ({ id: slot.id, key: slot.key() }))
+    const read = () => this.#options.readRows(origin, rows)
+    const contents = await this.#untilItWorks(`Rows of ${origin.source} could not be read`, read)
+    if (contents === null) return
+    for (const [index, slot] of slots.entries()) {
+      const content = contents[index] ?? { kind: 'unread' }
+      this.#change(slot, () => slot.handBack(content, { force: false }))
+      this.#proceed(lane, slot)
+    }
+    this.#sender.pump()
+  }
+
+  /** Decides the next step of an object that no step is under way for. */
+  #proceed(lane: Lane, slot: ObjectSlot): void {
+    const verdict = judge(slot)
+    if (verdict.kind !== 'send') lane.remove(slot)
+    switch (verdict.kind) {
+      case 'send':
+        this.#makeReady(lane, slot, verdict.content)
+        break
+      case 'read':
+        slot.busy = true
+        this.#track(this.#reads.add(slot.origin, slot))
+        break
+      case 'settle':
+        this.#settled.unchanged += 1
+        slot.begin()
+        this.#finish(lane, slot)
+        break
+      case 'park':
+        this.#park(lane, slot, verdict.error, null)
+        break
+      case 'unpark': {
+        const unparked = [{ namespace: lane.namespace, id: slot.id }]
+        const known: KnownObject | null = slot.known?.requestId == null ? null : { ...slot.known, state: 'accepted' }
+        this.#record(lane, slot, { unparked }, known)
+        break
+      }
+      case 'defer': {
+        const deferred = [{ source: slot.origin.source, key: slot.key(), force: slot.force }]
+        this.#record(lane, slot, { deferred }, slot.known ?? null)
+      }
+    }
+  }
+
+  #makeReady(lane: Lane, slot: ObjectSlot, content: ObjectContent): void {
+    this.#change(slot, () => {
+      slot.waiting = content
+    })
+    const bytes = Buffer.byteLength(content.json) + 1
+    const most = this.#sender.maxObjectBytes
+    if (bytes > most) {
+      const error = new SyncError(
+        'OBJECT_TOO_LARGE',
+        `The object has ${bytes} bytes, a request holds ${most} at most`,
+        {
+          hint: 'Map fewer or smaller columns, or raise delivery.maxBatchBytes as far as the API allows.',
+        },
+      )
+      lane.remove(slot)
+      this.#park(lane, slot, error, null)
+    } else {
+      lane.put(slot, content.json, bytes)
+      if (lane.readyObjects % this.#options.delivery.maxBatchObjects === 1) this.#sender.pump()
+    }
+  }
+
+  #accepted(lane: Lane, batch: readonly ObjectSlot[], requestId: string): void {
+    const objects: Receipt['objects'][number][] = []
+    for (const slot of batch) {
+      if (slot.sending === null) continue
+      const { fingerprint, lsn } = slot.sending
+      const { source } = slot.origin
+      objects.push({ id: slot.id, source, fingerprint, lsn, known: slot.known ?? null, key: () => slot.key() })
+    }
+    const receipt: Receipt = { namespace: lane.namespace, requestId, acceptedAt: new Date(), objects }
+    this.#recorder.record({ receipts: [receipt] }, objects.length, () => {
+      this.#settled.accepted += objects.length
+      for (const slot of batch) {
+        if (slot.sending === null) continue
+        const { fingerprint, lsn } = slot.sending
+        slot.known = { state: 'accepted', requestId, fingerprint, lsn, attempts: 0 }
+        slot.failures = 0
+        this.#finish(lane, slot)
+      }
+      this.#sender.pump()
+    })
+  }
+
+  /** A newer state that waits has its own chance; else the object is parked. */
+  #refused(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void {
+    const superseded = slot.waiting !== null
+    this.#takeBack(slot, { ambiguous: status === null || status >= 500 })
+    if (superseded) this.#proceed(lane, slot)
+    else this.#park(lane, slot, error, status)
+  }
+
+  #handBack(lane: Lane, slot: ObjectSlot, options: { readonly ambiguous: boolean }): void {
+    this.#takeBack(slot, options)
+    this.#proceed(lane, slot)
+  }
+
+  /** If the API may have what was sent, whatever comes next must not be taken for unchanged. */
+  #takeBack(slot: ObjectSlot, { ambiguous }: { readonly ambiguous: boolean }): void {
+    const { sending } = slot
+    if (sending !== null) this.#change(slot, () => slot.handBack(sending, { force: ambiguous }))
+  }
+
+  #park(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void {
+    const attempts = (slot.known?.state === 'parked' ? slot.known.attempts : 0) + 1
+    const waitMs = this.#options.parking.retryAfterMs[attempts - 1]
+    const retryAt = waitMs === undefined ? null : new Date(Date.now() + waitMs)
+    const state = retryAt === null ? 'dead' : 'parked'
+    const { namespace } = lane
+    const { source } = slot.origin
+    const facts = { namespace, source, state, code: error.code, status, attempts }
+    this.#options.logger.warn('An object was refused and parked', facts)
+    this.#settled.parked += 1
+    slot.failures = 0
+    const parked = [{ namespace, id: slot.id, source, key: slot.key(), error, status, attempts, retryAt }]
+    const known = slot.known ?? { requestId: null, fingerprint: null, lsn: null }
+    this.#record(lane, slot, { parked }, { ...known, state, attempts })
+  }
+
+  /** Records what became of the waiting state, without a request. */
+  #record(lane: Lane, slot: ObjectSlot, records: Partial<Records>, known: KnownObject | null): void {
+    this.#change(slot, () => slot.begin())
+    this.#recorder.record(records, 1, () => {
+      slot.known = known
+      this.#finish(lane, slot)
+    })
+  }
+
+  /** Settles the state that was under way; what arrived meanwhile is next. */
+  #finish(lane: Lane, slot: ObjectSlot): void {
+    let tickets: readonly Ticket[] = []
+    this.#change(slot, () => {
+      tickets = slot.finish()
+    })
+    if (slot.waiting === null) {
+      lane.slots.delete(slot.id)
+      this.#count(-slot.bytes())
+    } else {
+      this.#proceed(lane, slot)
+    }
+    for (const ticket of tickets) ticket.settle()
+  }
+
+  #change(slot: ObjectSlot, change: () => void): void {
+    const before = slot.bytes()
+    change()
+    this.#count(slot.bytes() - before)
+  }
+
+  #count(bytes: number): void {
+    this.#pendingBytes += bytes
+    this.#options.onPendingBytes(this.#pendingBytes)
+    if (this.#pendingBytes !== 0) return
+    for (const resolve of this.#idleWaiters.splice(0)) resolve()
+  }
+
+  /** Repeats a query while it fails; `null` where the dispatcher was stopped before it worked. */
+  async #untilItWorks<T>(failure: string, query: () => Promise<T>): Promise<T | null> {
+    for (let attempt = 0; !this.#stopped; attempt += 1) {
+      try {
+        return await query()
+      } catch (error) {
+        this.#options.logger.error(`${failure}, trying again`, { attempt: attempt + 1, error })
+        await new Promise((resolve) => setTimeout(resolve, backoffMs(attempt, queryRetryBounds, this.#random)))
+      }
+    }
+    return null
+  }
+
+  #track(query: Promise<void> | null): void {
+    if (query === null) return
+    const tracked: Promise<void> = query.finally(() => this.#queries.delete(tracked))
+    this.#queries.add(tracked)
+  }
+}

@@ -1,0 +1,134 @@
+import type { RowKey } from '../capture/change.js'
+import type { SyncError } from '../errors.js'
+import type { Lsn } from '../lsn.js'
+import type { MappedObject } from '../mapping/object.js'
+
+/** Where a state was seen. */
+export interface Seen {
+  /**
+   * From the WAL: the position of the change's record. Two changes of one row have them in their order, since the
+   * second could only be written once the first was committed. From a read: a position after all that the read saw.
+   */
+  readonly lsn: Lsn | null
+  readonly by: 'wal' | 'read'
+}
+
+/**
+ * What is known of the newest state of a row, as one namespace sees it.
+ *
+ * - `object`: its content.
+ * - `gone`: deleted, or no longer selected by `where`.
+ * - `unread`: something changed; the row is read before it is sent.
+ * - `invalid`: the mapping could not make an object of it; it is parked.
+ * - `unfit`: the mapping names what the table no longer has; the key is kept in `dirty` until it fits again.
+ */
+export type Content =
+  | ({ readonly kind: 'object'; readonly json: string; readonly fingerprint: string } & Seen)
+  | ({ readonly kind: 'gone' } & Seen)
+  | { readonly kind: 'unread' }
+  | { readonly kind: 'invalid'; readonly error: SyncError }
+  | { readonly kind: 'unfit' }
+
+/** One mapping, as far as the delivery needs to know it. */
+export interface Origin {
+  readonly namespace: string
+  /** The table, `schema.name`: what `objects.source` and `dirty.source` hold. */
+  readonly source: string
+  /** The key of the row behind an id, where the id alone tells it; else every arrival brings its key. */
+  readonly keyOf: ((id: string) => RowKey) | null
+  /** What is sent for a row that is gone; `null` where deletes are ignored. */
+  readonly tombstone: ((id: string) => MappedObject) | null
+}
+
+/** Told once the ledger says, durably, what became of a change: accepted, unchanged, parked, or kept in `dirty`. */
+export interface Ticket {
+  settle(): void
+}
+
+/** A change of one object, on its way to a namespace. */
+export interface Arrival {
+  readonly origin: Origin
+  readonly id: string
+  /** Needed where `origin.keyOf` is null. */
+  readonly key: RowKey | null
+  readonly content: Content
+  readonly ticket: Ticket
+  /** Send it even if the content is what was accepted. */
+  readonly force: boolean
+  /**
+   * An earlier process may have come as far as this change and died. What it sent and could not record is not in the
+   * ledger, so a state that replaces another here is sent even if the ledger says that it is unchanged.
+   */
+  readonly replayed: boolean
+}
+
+/** A row of `objects`: what SafetyKit is known to have. */
+export interface KnownObject {
+  readonly state: 'accepted' | 'parked' | 'dead'
+  readonly requestId: string | null
+  readonly fingerprint: string | null
+  readonly lsn: Lsn | null
+  readonly attempts: number
+}
+
+/** An accepted request and its objects, to be recorded. */
+export interface Receipt {
+  readonly namespace: string
+  readonly requestId: string
+  readonly acceptedAt: Date
+  readonly objects: readonly ReceiptObject[]
+}
+
+export interface ReceiptObject {
+  readonly id: string
+  readonly source: string
+  readonly fingerprint: string
+  readonly lsn: Lsn | null
+  /** What was known when it was sent: where the ledger's row is no longer that, another process met us on the object. */
+  readonly known: KnownObject | null
+  key(): RowKey
+}
+
+/** An object that was refused and does not stand in the way of others. */
+export interface ParkedObject {
+  readonly namespace: string
+  readonly id: string
+  readonly source: string
+  readonly key: RowKey
+  readonly error: SyncError
+  /** The API's status, where it answered. */
+  readonly status: number | null
+  readonly attempts: number
+  /** `null`: no further attempt, the object is dead. */
+  readonly retryAt: Date | null
+}
+
+/** A key that waits in `dirty`. */
+export interface DeferredKey {
+  readonly source: string
+  readonly key: RowKey
+  readonly force: boolean
+}
+
+/** What one transaction of the ledger records. */
+export interface Records {
+  readonly receipts: readonly Receipt[]
+  readonly parked: readonly ParkedObject[]
+  readonly deferred: readonly DeferredKey[]
+  /** Parked objects whose row is gone or is back at what was accepted. */
+  readonly unparked: readonly { readonly namespace: string; readonly id: string }[]
+}
+
+/** What the delivery asks of the ledger. */
+export interface LedgerPort {
+  /** What is known of each id, aligned with `ids`. */
+  lookup(namespace: string, ids: readonly string[]): Promise<readonly (KnownObject | null)[]>
+  /** Records in one transaction; resolves once it is durable. */
+  record(records: Records): Promise<void>
+}
+
+/** Reads rows by key, as they are now: contents aligned with the keys, of any kind but `unread`. */
+export type ReadRows = (
+  origin: Origin,
+  rows: readonly { readonly id: string; readonly key: RowKey }[],
+) => Promise<readonly Content[]>

@@ -1,0 +1,208 @@
+import type { DeliverySettings } from '../config/resolved.js'
+import type { SyncError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { Outcome, SafetyKitClient } from './client.js'
+import { ConcurrencyLimit } from './concurrency.js'
+import { Lane } from './lane.js'
+import type { ObjectSlot } from './slot.js'
+
+const bodyStart = '{"data":['
+const bodyEnd = ']}'
+
+export interface SenderOptions {
+  readonly client: Pick<SafetyKitClient, 'add'>
+  readonly settings: DeliverySettings
+  /** Called with the newest LSN of a batch before it is sent; where it returns a promise, the batch waits for it. */
+  readonly beforeSend: (lsn: bigint) => Promise<void> | null
+  readonly logger: Logger
+  readonly nowMs: () => number
+  readonly random: () => number
+}
+
+/** What becomes of the objects of a batch; each is told exactly once. */
+export interface SenderEvents {
+  accepted(lane: Lane, batch: readonly ObjectSlot[], requestId: string): void
+  /** The API refuses this object, alone. */
+  refused(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void
+  /** It did not get through; `ambiguous`: the API may have it all the same. */
+  returned(lane: Lane, slot: ObjectSlot, options: { readonly ambiguous: boolean }): void
+  /** The key is wrong. Nothing more is sent. */
+  unauthorized(error: SyncError): void
+}
+
+/** Sends what is ready: batches when they are due, as many at once as the API likes, each failure answered by its kind. */
+export class Sender {
+  readonly counts = { requests: 0, retries: 0, throttled: 0, sentObjects: 0 }
+  /** The most that one object may have, in bytes. */
+  readonly maxObjectBytes: number
+  readonly #options: SenderOptions
+  readonly #events: SenderEvents
+  readonly #limit: ConcurrencyLimit
+  readonly #lanes = new Map<string, Lane>()
+  readonly #requests = new Set<Promise<void>>()
+  #timer: NodeJS.Timeout | null = null
+  #timerAtMs = Number.POSITIVE_INFINITY
+  #halted = false
+
+  constructor(options: SenderOptions, events: SenderEvents) {
+    this.#options = options
+    this.#events = events
+    this.#limit = new ConcurrencyLimit(options.settings.maxConcurrency)
+    this.maxObjectBytes = options.settings.maxBatchBytes - bodyStart.length - bodyEnd.length
+  }
+
+  get inFlight(): number {
+    return this.#requests.size
+  }
+
+  /** Requests that may be in flight at once, now. */
+  get limit(): number {
+    return this.#limit.limit
+  }
+
+  lane(namespace: string): Lane {
+    let lane = this.#lanes.get(namespace)
+    if (lane === undefined) {
+      lane = new Lane(namespace, this.#options.settings)
+      this.#lanes.set(namespace, lane)
+    }
+    return lane
+  }
+
+  /** Starts every batch that is due, and sets the timer for the next one. */
+  pump(): void {
+    if (this.#halted) return
+    const nowMs = this.#options.nowMs()
+    let nextMs = Number.POSITIVE_INFINITY
+    for (const lane of this.#lanes.values()) {
+      let dueMs = lane.dueAtMs()
+      while (dueMs <= nowMs && this.#requests.size < this.#limit.limit) {
+        this.#deliver(lane, lane.takeBatch())
+        dueMs = lane.dueAtMs()
+      }
+      nextMs = Math.min(nextMs, dueMs)
+    }
+    // At the limit the end of a request pumps again.
+    this.#wakeAt(this.#requests.size < this.#limit.limit ? nextMs : Number.POSITIVE_INFINITY, nowMs)
+  }
+
+  /** Sends nothing more; resolves when every request in flight has ended. */
+  async halt(): Promise<void> {
+    this.#halted = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    while (this.#requests.size > 0) await Promise.allSettled(this.#requests)
+  }
+
+  #wakeAt(atMs: number, nowMs: number): void {
+    if (this.#timer !== null) {
+      if (atMs >= this.#timerAtMs) return
+      clearTimeout(this.#timer)
+      this.#timer = null
+    }
+    if (atMs === Number.POSITIVE_INFINITY) return
+    this.#timerAtMs = atMs
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = null
+        this.pump()
+      },
+      Math.max(1, atMs - nowMs),
+    )
+  }
+
+  #deliver(lane: Lane, batch: readonly ObjectSlot[]): void {
+    lane.inFlight += 1
+    for (const slot of batch) {
+      if (slot.waiting?.kind !== 'object') continue
+      const content = slot.waiting
+      slot.begin()
+      slot.sending = content
+    }
+    const request = this.#send(lane, batch)
+      .catch((error: unknown) => {
+        // A bug, not a failure of the API; nothing may be lost for it.
+        this.#options.logger.error('A batch could not be sent', { namespace: lane.namespace, error })
+        for (const slot of batch) if (slot.sending !== null) this.#events.returned(lane, slot, { ambiguous: true })
+      })
+      .finally(() => {
+        lane.inFlight -= 1
+        this.#requests.delete(request)
+        this.pump()
+      })
+    this.#requests.add(request)
+  }
+
+  async #send(lane: Lane, batch: readonly ObjectSlot[]): Promise<void> {
+    const startedMs = this.#options.nowMs()
+    const jsons: string[] = []
+    let lsn = 0n
+    for (const { sending } of batch) {
+      if (sending === null) continue
+      jsons.push(sending.json)
+      if (sending.lsn !== null && sending.lsn > lsn) lsn = sending.lsn
+    }
+    const gate = this.#options.beforeSend(lsn)
+    if (gate !== null) await gate
+    this.counts.requests += 1
+    this.counts.sentObjects += batch.length
+    const outcome = await this.#options.client.add(lane.namespace, bodyStart + jsons.join(',') + bodyEnd)
+    const facts = { namespace: lane.namespace, objects: batch.length }
+    switch (outcome.kind) {
+      case 'accepted':
+        lane.succeeded(this.#options.nowMs())
+        this.#limit.succeeded()
+        this.#events.accepted(lane, batch, outcome.answer.requestId)
+        break
+      case 'retry': {
+        const { code } = outcome.error
+        this.#options.logger.warn('A request failed and is tried again', { ...facts, code, status: outcome.status })
+        this.#failed(lane, batch, outcome, startedMs)
+        break
+      }
+      case 'unauthorized':
+        this.#halted = true
+        for (const slot of batch) this.#events.returned(lane, slot, { ambiguous: false })
+        this.#events.unauthorized(outcome.error)
+        break
+      case 'rejected': {
+        const [first] = batch
+        if (batch.length === 1 && first !== undefined) {
+          this.#events.refused(lane, first, outcome.error, outcome.status)
+          break
+        }
+        // Halves, one after the other, until the object that is refused stands alone.
+        const half = Math.ceil(batch.length / 2)
+        await this.#sendUnlessHalted(lane, batch.slice(0, half))
+        await this.#sendUnlessHalted(lane, batch.slice(half))
+      }
+    }
+  }
+
+  async #sendUnlessHalted(lane: Lane, batch: readonly ObjectSlot[]): Promise<void> {
+    if (!this.#halted) await this.#send(lane, batch)
+    else for (const slot of batch) this.#events.returned(lane, slot, { ambiguous: false })
+  }
+
+  #failed(
+    lane: Lane,
+    batch: readonly ObjectSlot[],
+    outcome: Extract<Outcome<unknown>, { kind: 'retry' }>,
+    startedMs: number,
+  ): void {
+    const { error, status, ambiguous, throttled, retryAfterMs } = outcome
+    this.counts.retries += 1
+    if (throttled) {
+      this.counts.throttled += 1
+      this.#limit.throttled()
+    }
+    lane.failed({ startedMs, nowMs: this.#options.nowMs(), retryAfterMs, random: this.#options.random })
+    for (const slot of batch) {
+      if (!throttled) {
+        if (slot.failures === 0) slot.firstFailureMs = startedMs
+        slot.failures += 1
+      }
+      if (lane.isToBlame(slot)) this.#events.refused(lane, slot, error, status)
+      else this.#events.returned(lane, slot, { ambiguous })
+    }
+  }
+}

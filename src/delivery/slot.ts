@@ -1,0 +1,123 @@
+import type { RowKey } from '../capture/change.js'
+import { SyncError } from '../errors.js'
+import type { Arrival, Content, KnownObject, Origin, Ticket } from './ports.js'
+
+export type ObjectContent = Extract<Content, { kind: 'object' }>
+
+/** What an object costs beside its JSON: the slot, its id, its entries in maps. Measured at about 300 bytes. */
+const slotBytes = 300
+/** A ticket that waits: an array element and its share of a transaction. */
+const ticketBytes = 16
+
+/**
+ * The place of one object, (namespace, id), while anything of it is waiting or in flight. It holds at most one state
+ * that waits (newer ones replace it) and one that is being sent, so that an object is never in two requests.
+ */
+export class ObjectSlot {
+  readonly origin: Origin
+  readonly id: string
+  /** What the ledger knew when it was asked, and what was recorded since; `undefined` before it was asked. */
+  known: KnownObject | null | undefined = undefined
+  /** The newest state that is not being sent. */
+  waiting: Content | null = null
+  /** The waiting state is sent even if it is what was accepted. */
+  force = false
+  tickets: Ticket[] = []
+  sending: ObjectContent | null = null
+  /** Whether a step (look-up, read, request, record) is under way; what arrives meanwhile waits for its end. */
+  busy = false
+  /** When the oldest waiting state arrived. */
+  waitingSinceMs = 0
+  /** Requests in a row that held this object and failed in a way that is retried. */
+  failures = 0
+  firstFailureMs = 0
+  /** Of the state that a step has under way. */
+  #underWay: { readonly tickets: Ticket[]; readonly force: boolean; readonly sinceMs: number } | null = null
+  #key: RowKey | null = null
+
+  constructor(origin: Origin, id: string) {
+    this.origin = origin
+    this.id = id
+  }
+
+  /** Takes a newer state in; see {@link Arrival} for what `replayed` guards against. */
+  take(arrival: Arrival, nowMs: number): void {
+    const { content } = arrival
+    const before = this.waiting
+    if (arrival.key !== null) this.#key = arrival.key
+    this.tickets.push(arrival.ticket)
+    this.force ||= arrival.force
+    if (before === null) {
+      this.waiting = content
+      this.waitingSinceMs = nowMs
+      this.force ||= arrival.replayed && (content.kind === 'unread' || this.#underWay !== null)
+    } else {
+      this.waiting = newer(before, content)
+      this.force ||= arrival.replayed && !sameContent(before, content)
+    }
+  }
+
+  /** The waiting state is being dealt with: what arrives from here on is not covered by it. */
+  begin(): void {
+    this.#underWay = { tickets: this.tickets, force: this.force, sinceMs: this.waitingSinceMs }
+    this.busy = true
+    this.waiting = null
+    this.tickets = []
+    this.force = false
+  }
+
+  /** The step is done with its state. Returns the tickets to settle. */
+  finish(): readonly Ticket[] {
+    const tickets = this.#underWay?.tickets ?? []
+    this.#underWay = null
+    this.sending = null
+    this.busy = false
+    return tickets
+  }
+
+  /** The step hands back a state (what was read, or what did not get through); a newer one that arrived may replace it. */
+  handBack(content: Content, options: { readonly force: boolean }): void {
+    const begun = this.#underWay
+    const arrived = this.waiting
+    this.waiting = arrived === null ? content : newer(content, arrived)
+    this.tickets = begun === null ? this.tickets : begun.tickets.concat(this.tickets)
+    this.force ||= options.force || (begun?.force ?? false)
+    this.waitingSinceMs = begun?.sinceMs ?? this.waitingSinceMs
+    this.#underWay = null
+    this.sending = null
+    this.busy = false
+  }
+
+  /** The key of the row, as `dirty` holds it. */
+  key(): RowKey {
+    const key = this.#key ?? this.origin.keyOf?.(this.id)
+    if (key === undefined) throw new SyncError('INTERNAL', `An object of ${this.origin.source} came without its key`)
+    return key
+  }
+
+  /** The memory it holds, about. */
+  bytes(): number {
+    const json = (this.waiting?.kind === 'object' ? this.waiting.json.length : 0) + (this.sending?.json.length ?? 0)
+    return slotBytes + json + ticketBytes * (this.tickets.length + (this.#underWay?.tickets.length ?? 0))
+  }
+}
+
+const sameContent = (a: Content, b: Content): boolean =>
+  a.kind === 'object' && b.kind === 'object' && a.fingerprint === b.fingerprint
+
+/**
+ * Of two states of one object, the one to send.
+ *
+ * | before | after | newer is |
+ * |---|---|---|
+ * | unread, or any | any, or unread | unread: a read is always the newest |
+ * | from the WAL | from the WAL, at an earlier position (it came again) | before |
+ * | from a read | from the WAL, at an earlier position | unknown (it may have been open when the row was read): unread |
+ * | any | anything else | after |
+ */
+function newer(before: Content, after: Content): Content {
+  if (before.kind === 'unread' || after.kind === 'unread') return { kind: 'unread' }
+  if (!('lsn' in before && 'lsn' in after) || before.lsn === null || after.lsn === null) return after
+  if (after.by === 'read' || after.lsn >= before.lsn) return after
+  return before.by === 'read' ? { kind: 'unread' } : before
+}

@@ -1,0 +1,99 @@
+import pg from 'pg'
+import type { RowKey } from '../capture/change.js'
+import type { KnownObject, LedgerPort, Records } from '../delivery/ports.js'
+import { parseLsn } from '../lsn.js'
+import { inTransaction, type Transactional, textArray } from './postgres.js'
+import { Recording } from './record.js'
+
+/** A parked object whose next attempt is due. */
+export interface DueObject {
+  readonly namespace: string
+  readonly id: string
+  readonly source: string
+  readonly key: RowKey
+}
+
+/** The side tables, as the delivery and the pipeline use them. Every method is one transaction. */
+export class Ledger implements LedgerPort {
+  readonly #pool: Queryable
+  readonly #schema: string
+  readonly #recording: Recording
+  readonly #lookup: string
+
+  /** @param options.schema the schema's name, unquoted. */
+  constructor(options: { readonly pool: Queryable; readonly schema: string }) {
+    this.#pool = options.pool
+    this.#schema = pg.escapeIdentifier(options.schema)
+    this.#recording = new Recording(this.#schema)
+    this.#lookup = `SELECT object_id, state, request_id, fingerprint, lsn::text, attempts FROM ${this.#schema}.objects
+      WHERE namespace = $1 AND object_id = ANY($2::text[])`
+  }
+
+  async lookup(namespace: string, ids: readonly string[]): Promise<readonly (KnownObject | null)[]> {
+    const values = [namespace, textArray(ids)]
+    const { rows } = await this.#pool.query({ name: 'safetykit_lookup', text: this.#lookup, values })
+    if (rows.length === 0) return ids.map(() => null)
+    const known = new Map(rows.map((row) => [String(row.object_id), knownObject(row)]))
+    return ids.map((id) => known.get(id) ?? null)
+  }
+
+  record(records: Records): Promise<void> {
+    return this.#recording.write(this.#pool, records)
+  }
+
+  /** Parked objects whose time has come, the longest due first. */
+  async dueObjects(limit: number): Promise<readonly DueObject[]> {
+    const { rows } = await this.#pool.query(
+      `SELECT namespace, object_id, source, key FROM ${this.#schema}.objects
+       WHERE state = 'parked' AND retry_at <= now() ORDER BY retry_at LIMIT $1`,
+      [limit],
+    )
+    return rows.map((row) => ({
+      namespace: String(row.namespace),
+      id: String(row.object_id),
+      source: String(row.source),
+      key: row.key as RowKey,
+    }))
+  }
+
+  /** Fingerprints of the settings that were pushed, by namespace. */
+  async pushedSettings(): Promise<ReadonlyMap<string, string>> {
+    const { rows } = await this.#pool.query(`SELECT namespace, fingerprint FROM ${this.#schema}.settings`)
+    return new Map(rows.map((row) => [String(row.namespace), String(row.fingerprint)]))
+  }
+
+  async recordSettings(namespace: string, fingerprint: string): Promise<void> {
+    await this.#pool.query(
+      `INSERT INTO ${this.#schema}.settings (namespace, fingerprint, pushed_at) VALUES ($1, $2, now())
+       ON CONFLICT (namespace) DO UPDATE SET fingerprint = excluded.fingerprint, pushed_at = excluded.pushed_at`,
+      [namespace, fingerprint],
+    )
+  }
+
+  /** How far an earlier process of this name may have sent; 0 where it ended in order. */
+  async horizon(name: string): Promise<bigint> {
+    const { rows } = await this.#pool.query(`SELECT through FROM ${this.#schema}.horizons WHERE name = $1`, [name])
+    return BigInt(String(rows[0]?.through ?? 0))
+  }
+
+  async setHorizon(name: string, through: bigint): Promise<void> {
+    await this.#pool.query(
+      `INSERT INTO ${this.#schema}.horizons (name, through, updated_at) VALUES ($1, $2, now())
+       ON CONFLICT (name) DO UPDATE SET through = excluded.through, updated_at = excluded.updated_at`,
+      [name, String(through)],
+    )
+  }
+}
+
+/** `pg` hands out `pg_lsn` and `jsonb` by its defaults: text, and a parsed value. */
+function knownObject(row: Record<string, unknown>): KnownObject {
+  const text = (column: string): string | null => (row[column] === null ? null : String(row[column]))
+  const lsn = text('lsn')
+  return {
+    state: row.state as KnownObject['state'],
+    requestId: text('request_id'),
+    fingerprint: text('fingerprint'),
+    lsn: lsn === null ? null : parseLsn(lsn),
+    attempts: Number(row.attempts),
+  }
+}

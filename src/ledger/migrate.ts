@@ -1,0 +1,81 @@
+import pg from 'pg'
+import { SyncError } from '../errors.js'
+import { sideTables } from './migrations/001-side-tables.js'
+import type { Queryable } from './postgres.js'
+
+/** In order; the number is the version. Never edited once released, only added to. */
+const migrations: readonly {
+  readonly version: number
+  readonly name: string
+  readonly sql: (schema: string) => string
+}[] = [{ version: 1, name: 'side tables', sql: sideTables }]
+
+/** The version of the side tables that this package works with. */
+export const ledgerVersion = migrations.length
+
+/** Any number that is ours: concurrent migrations of one database queue here. */
+const lockKey = 0x5afe_717
+
+/**
+ * Makes or upgrades the side tables, in one transaction. Safe to run from several processes at once.
+ * @returns the names of the migrations that were applied; empty where nothing was to do.
+ * @throws {SyncError} `SCHEMA_NEWER` where a newer version of this package was here; `DATABASE_UNFIT` where a right is missing.
+ */
+export async function migrateLedger(client: Queryable, schema: string): Promise<readonly string[]> {
+  const quoted = pg.escapeIdentifier(schema)
+  await client.query('BEGIN')
+  try {
+    await client.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', [lockKey, schema])
+    const before = await readVersion(client, schema)
+    if (before > ledgerVersion) throw newer(before)
+    const due = migrations.filter((migration) => migration.version > before)
+    if (before === 0) {
+      await client.query(`CREATE SCHEMA IF NOT EXISTS ${quoted}`)
+      await client.query(`CREATE TABLE ${quoted}.migrations (
+        version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`)
+    }
+    for (const { version, name, sql } of due) {
+      await client.query(sql(quoted))
+      await client.query(`INSERT INTO ${quoted}.migrations (version, name) VALUES ($1, $2)`, [version, name])
+    }
+    await client.query('COMMIT')
+    return due.map((migration) => migration.name)
+  } catch (error) {
+    await client.query('ROLLBACK')
+    if (error instanceof pg.DatabaseError && error.code === '42501') {
+      const mend = `GRANT CREATE ON DATABASE … TO …; as an owner of the database, or create the schema for this role: CREATE SCHEMA ${quoted} AUTHORIZATION …;`
+      throw new SyncError('DATABASE_UNFIT', `This role may not create the schema ${quoted}`, {
+        cause: error,
+        hint: mend,
+      })
+    }
+    throw error
+  }
+}
+
+/**
+ * Checks that the side tables are those of this version.
+ * @throws {SyncError} `SCHEMA_OUTDATED` or `SCHEMA_NEWER`.
+ */
+export async function checkLedger(client: Queryable, schema: string): Promise<void> {
+  const version = await readVersion(client, schema)
+  if (version > ledgerVersion) throw newer(version)
+  if (version === ledgerVersion) return
+  const what = version === 0 ? 'do not exist' : `have version ${version}, this package needs ${ledgerVersion}`
+  throw new SyncError('SCHEMA_OUTDATED', `The side tables in the schema ${pg.escapeIdentifier(schema)} ${what}`, {
+    hint: 'Run: safetykit-sync migrate',
+  })
+}
+
+const newer = (version: number): SyncError =>
+  new SyncError('SCHEMA_NEWER', `The side tables have version ${version}, this package knows ${ledgerVersion}`, {
+    hint: 'Upgrade prisma-extension-safetykit here to the version that ran `safetykit-sync migrate`.',
+  })
+
+async function readVersion(client: Queryable, schema: string): Promise<number> {
+  const table = `${pg.escapeIdentifier(schema)}.migrations`
+  const { rows: found } = await client.query('SELECT to_regclass($1) IS NOT NULL AS "exists"', [table])
+  if (found[0]?.exists !== true) return 0
+  const { rows } = await client.query(`SELECT coalesce(max(version), 0)::integer AS version FROM ${table}`)
+  return Number(rows[0]?.version ?? 0)
+}

@@ -1,0 +1,163 @@
+import type { DeferredKey, ParkedObject, Receipt, Records } from '../delivery/ports.js'
+import { formatLsn } from '../lsn.js'
+import { type Queryable, textArray } from './postgres.js'
+
+/**
+ * Receipts: `requests`, `submissions` and `objects` in one statement.
+ *
+ * `expected` is the request that the ledger had when the object was sent: null for no row, '' for a row that was never
+ * accepted. A row that is no longer that was written by another process, and is left alone; the count tells.
+ */
+const recordReceipts = (schema: string): string => `
+  WITH request AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::timestamptz[])
+      WITH ORDINALITY AS r (request_id, namespace, object_count, accepted_at, number)
+  ), object AS (
+    SELECT r.namespace, r.request_id, r.accepted_at, o.object_id, o.source, o.expected, o.fingerprint, o.lsn
+    FROM unnest($5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::pg_lsn[])
+      AS o (number, object_id, source, expected, fingerprint, lsn)
+    JOIN request r USING (number)
+  ), new_requests AS (
+    INSERT INTO ${schema}.requests (request_id, namespace, kind, object_count, status, created_at, updated_at)
+    SELECT request_id, namespace, 'add', object_count, 'accepted', accepted_at, accepted_at FROM request
+    ON CONFLICT DO NOTHING
+  ), new_submissions AS (
+    INSERT INTO ${schema}.submissions (namespace, object_id, request_id, submitted_at)
+    SELECT namespace, object_id, request_id, accepted_at FROM object
+    ON CONFLICT DO NOTHING
+  ), inserted AS (
+    INSERT INTO ${schema}.objects (namespace, object_id, source, state, request_id, fingerprint, accepted_at, lsn)
+    SELECT namespace, object_id, source, 'accepted', request_id, fingerprint, accepted_at, lsn FROM object
+    WHERE expected IS NULL
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+  ), updated AS (
+    UPDATE ${schema}.objects AS known
+    SET source = object.source, state = 'accepted', request_id = object.request_id, fingerprint = object.fingerprint,
+        accepted_at = object.accepted_at, lsn = object.lsn, attempts = 0, retry_at = NULL, error = NULL, key = NULL
+    FROM object
+    WHERE object.expected IS NOT NULL AND known.namespace = object.namespace AND known.object_id = object.object_id
+      AND coalesce(known.request_id, '') IN (object.expected, object.request_id)
+    RETURNING 1
+  )
+  SELECT (SELECT count(*) FROM inserted) + (SELECT count(*) FROM updated) AS recorded`
+
+const findConflicts = (schema: string): string => `
+  SELECT sent.index
+  FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[]) AS sent (index, namespace, object_id, request_id)
+  LEFT JOIN ${schema}.objects AS known USING (namespace, object_id)
+  WHERE known.request_id IS DISTINCT FROM sent.request_id`
+
+const recordParked = (schema: string): string => `
+  INSERT INTO ${schema}.objects AS known (namespace, object_id, source, state, attempts, retry_at, error, key)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+  ON CONFLICT (namespace, object_id) DO UPDATE
+  SET source = excluded.source, state = excluded.state, attempts = excluded.attempts, retry_at = excluded.retry_at,
+      error = excluded.error, key = excluded.key`
+
+const recordUnparked = (schema: string): readonly [string, string] => [
+  `DELETE FROM ${schema}.objects WHERE namespace = $1 AND object_id = $2 AND state <> 'accepted' AND request_id IS NULL`,
+  `UPDATE ${schema}.objects SET state = 'accepted', attempts = 0, retry_at = NULL, error = NULL, key = NULL
+   WHERE namespace = $1 AND object_id = $2 AND state <> 'accepted'`,
+]
+
+const markDirty = (schema: string): string => `
+  INSERT INTO ${schema}.dirty (source, key, force)
+  SELECT * FROM unnest($1::text[], $2::jsonb[], $3::boolean[])`
+
+/** The statements that write the ledger, for a quoted schema; each is one call of {@link Recording.write}. */
+export class Recording {
+  readonly #receipts: string
+  readonly #conflicts: string
+  readonly #parked: string
+  readonly #unparked: readonly [string, string]
+  readonly #dirty: string
+
+  constructor(schema: string) {
+    this.#receipts = recordReceipts(schema)
+    this.#conflicts = findConflicts(schema)
+    this.#parked = recordParked(schema)
+    this.#unparked = recordUnparked(schema)
+    this.#dirty = markDirty(schema)
+  }
+
+  /**
+   * The receipts, however many, are one statement and so one transaction. What follows needs none around it all: a change
+   * is settled only after the last statement, so a crash between two of them brings it again.
+   */
+  async write(client: Queryable, records: Records): Promise<void> {
+    const deferred = [...records.deferred]
+    if (records.receipts.length > 0) deferred.push(...(await this.#writeReceipts(client, records.receipts)))
+    for (const parked of records.parked) await client.query(this.#parked, parkedValues(parked))
+    for (const { namespace, id } of records.unparked) {
+      for (const statement of this.#unparked) await client.query(statement, [namespace, id])
+    }
+    if (deferred.length > 0) await client.query(this.#dirty, dirtyValues(deferred))
+  }
+
+  /** Returns the keys of the objects on which another process met us: only the row can tell which state is the newest. */
+  async #writeReceipts(client: Queryable, receipts: readonly Receipt[]): Promise<DeferredKey[]> {
+    const objects = receipts.flatMap((receipt) => receipt.objects)
+    const values = receiptValues(receipts)
+    const { rows } = await client.query({ name: 'safetykit_record', text: this.#receipts, values })
+    if (Number(rows[0]?.recorded) === objects.length) return []
+    const sent = receipts.flatMap((receipt) => receipt.objects.map((object) => ({ receipt, object })))
+    const conflicts = await client.query(this.#conflicts, [
+      sent.map((_, index) => index),
+      sent.map(({ receipt }) => receipt.namespace),
+      sent.map(({ object }) => object.id),
+      sent.map(({ receipt }) => receipt.requestId),
+    ])
+    return conflicts.rows.flatMap((row) => {
+      const object = sent[Number(row.index)]?.object
+      return object === undefined ? [] : [{ source: object.source, key: object.key(), force: true }]
+    })
+  }
+}
+
+function receiptValues(receipts: readonly Receipt[]): unknown[] {
+  const numbers: string[] = []
+  const ids: string[] = []
+  const sources: string[] = []
+  const expected: (string | null)[] = []
+  const fingerprints: string[] = []
+  const lsns: (string | null)[] = []
+  for (const [index, receipt] of receipts.entries()) {
+    const number = String(index + 1)
+    for (const object of receipt.objects) {
+      numbers.push(number)
+      ids.push(object.id)
+      sources.push(object.source)
+      expected.push(object.known === null ? null : (object.known.requestId ?? ''))
+      fingerprints.push(object.fingerprint)
+      lsns.push(object.lsn === null ? null : formatLsn(object.lsn))
+    }
+  }
+  return [
+    textArray(receipts.map((receipt) => receipt.requestId)),
+    textArray(receipts.map((receipt) => receipt.namespace)),
+    textArray(receipts.map((receipt) => String(receipt.objects.length))),
+    textArray(receipts.map((receipt) => receipt.acceptedAt.toISOString())),
+    `{${numbers.join(',')}}`,
+    textArray(ids),
+    textArray(sources),
+    textArray(expected),
+    textArray(fingerprints),
+    textArray(lsns),
+  ]
+}
+
+function parkedValues(parked: ParkedObject): unknown[] {
+  const { code, message, hint } = parked.error
+  // Postgres holds no U+0000, and the message is the API's own words.
+  const error = JSON.stringify({ code, status: parked.status, message, hint }).replaceAll('\\u0000', '')
+  const state = parked.retryAt === null ? 'dead' : 'parked'
+  const key = JSON.stringify(parked.key)
+  return [parked.namespace, parked.id, parked.source, state, parked.attempts, parked.retryAt, error, key]
+}
+
+const dirtyValues = (keys: readonly DeferredKey[]): unknown[] => [
+  keys.map((deferred) => deferred.source),
+  keys.map((deferred) => JSON.stringify(deferred.key)),
+  keys.map((deferred) => deferred.force),
+]
