@@ -82,10 +82,10 @@ export class DirtyQueue {
     if (room <= 0) return 0
     const { rows } = await this.#options.pool.query(this.#take, [this.#options.sources(), [...this.#inHand], room])
     for (const row of rows) {
-      const seq = String(row['seq'])
+      const seq = String(row.seq)
       this.#inHand.add(seq)
-      const key = row['key'] as RowKey
-      const dirty = { seq: BigInt(seq), source: String(row['source']), key, force: row['force'] === true }
+      const key = row.key as RowKey
+      const dirty = { seq: BigInt(seq), source: String(row.source), key, force: row.force === true }
       this.#options.onKey(dirty, () => this.#settle(seq))
     }
     return rows.length

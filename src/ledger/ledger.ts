@@ -2,7 +2,7 @@ import pg from 'pg'
 import type { RowKey } from '../capture/change.js'
 import type { KnownObject, LedgerPort, Records } from '../delivery/ports.js'
 import { parseLsn } from '../lsn.js'
-import { inTransaction, type Transactional, textArray } from './postgres.js'
+import { type Queryable, textArray } from './postgres.js'
 import { Recording } from './record.js'
 
 /** A parked object whose next attempt is due. */
