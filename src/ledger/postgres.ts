@@ -1,9 +1,31 @@
+import pg from 'pg'
+
 /** What the ledger needs of a `pg` pool or client. */
 export interface Queryable {
   query(
     text: string | { name?: string; text: string; values?: unknown[] },
     values?: unknown[],
   ): Promise<{ rows: Record<string, unknown>[] }>
+}
+
+/**
+ * The ledger is only ever asked by key, and a group of keys costs a descent of the index each. The planner, who may never
+ * have seen statistics of these tables, would rather read a table of some 100,000 rows as a whole.
+ */
+const sessionSql = 'SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off'
+
+/** Connections for the ledger's statements. `onError` is told of idle connections that break; they are replaced. */
+export function openLedgerPool(options: {
+  readonly connectionString: string
+  readonly max: number
+  readonly onError: (error: Error) => void
+}): pg.Pool {
+  const { connectionString, max, onError } = options
+  const pool = new pg.Pool({ connectionString, max, application_name: 'safetykit-sync ledger' })
+  pool.on('error', onError)
+  // Queries of one connection run in order, so this one is before the first.
+  pool.on('connect', (client) => void client.query(sessionSql).catch(onError))
+  return pool
 }
 
 const plain = /^[\w.:/+=-]+$/

@@ -9,17 +9,15 @@ import { type Queryable, textArray } from './postgres.js'
  * accepted. A row that is no longer that was written by another process, and is left alone; the count tells.
  */
 const recordReceipts = (schema: string): string => `
-  WITH request AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::timestamptz[])
-      WITH ORDINALITY AS r (request_id, namespace, object_count, accepted_at, number)
-  ), object AS (
-    SELECT r.namespace, r.request_id, r.accepted_at, o.object_id, o.source, o.expected, o.fingerprint, o.lsn
-    FROM unnest($5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::pg_lsn[])
+  WITH object AS (
+    SELECT ($1::text[])[number] AS request_id, ($2::text[])[number] AS namespace, ($4::timestamptz[])[number] AS accepted_at,
+           object_id, source, expected, fingerprint, lsn
+    FROM unnest($5::integer[], $6::text[], $7::text[], $8::text[], $9::text[], $10::pg_lsn[])
       AS o (number, object_id, source, expected, fingerprint, lsn)
-    JOIN request r USING (number)
   ), new_requests AS (
     INSERT INTO ${schema}.requests (request_id, namespace, kind, object_count, status, created_at, updated_at)
-    SELECT request_id, namespace, 'add', object_count, 'accepted', accepted_at, accepted_at FROM request
+    SELECT request_id, namespace, 'add', object_count, 'accepted', accepted_at, accepted_at
+    FROM unnest($1::text[], $2::text[], $3::integer[], $4::timestamptz[]) AS r (request_id, namespace, object_count, accepted_at)
     ON CONFLICT DO NOTHING
   ), new_submissions AS (
     INSERT INTO ${schema}.submissions (namespace, object_id, request_id, submitted_at)
