@@ -219,7 +219,7 @@ test('no statement reads a whole side table, however wrong the statistics are', 
   const objects = ids.map((id, index) => object(id, seen[index] ?? null))
   await ledger.record({ ...nothing, receipts: [receipt('req_1', objects)] })
   await pool.query('SELECT pg_stat_force_next_flush()')
-  const { rows } = await pool.query("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'objects'")
+  const { rows } = await pool.query("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = 'safetykit.objects'::regclass")
   expect(rows).toEqual([{ seq_tup_read: '0' }])
   expect(await known('id-1')).toMatchObject({ requestId: 'req_1' })
 })
