@@ -1,0 +1,7 @@
+export { connectEmulator, type RemoteEmulator, type RemoteFault } from './connect.js'
+export type { Emulator, EmulatorOptions, EmulatorStats } from './emulator.js'
+export type { Fault, FaultAction, FaultCondition, FaultHandle } from './faults.js'
+export type { ResultObject } from './results.js'
+export type { CallName } from './route.js'
+export { startEmulator } from './start.js'
+export type { DataObject, RequestStatus, StoredDeletion, StoredObject, StoredRequest } from './store.js'
