@@ -1,5 +1,3 @@
-import type { Lsn } from './replication/lsn.js'
-
 /** A value in Postgres' text format; `null` is SQL's null; `undefined` is not there (an unchanged TOAST value). */
 export type Cell = string | null | undefined
 
