@@ -1,0 +1,1 @@
+export { formatLsn, type Lsn, parseLsn } from '../../lsn.js'
