@@ -1,0 +1,92 @@
+import { z } from 'zod'
+import type { Path, Report } from './report.js'
+import type { Mapping } from './resolved.js'
+
+/** What the names in a configuration stand for: a Prisma client's models, or tables as they are. */
+export interface Source {
+  /** The setting that holds the mappings. */
+  readonly setting: 'models' | 'tables'
+  /** The table of this name; mistakes are noted, and give `undefined`. */
+  find(name: string, path: Path, report: Report): SourceTable | undefined
+}
+
+export interface SourceTable {
+  readonly table: Mapping['table']
+  /** The column of this name; mistakes are noted, and give `undefined`. */
+  column(name: string, path: Path, report: Report): string | undefined
+}
+
+const runtimeField = z.object({ name: z.string(), kind: z.string(), dbName: z.string().nullish() })
+const runtimeModel = z.object({
+  dbName: z.string().nullish(),
+  schema: z.string().nullish(),
+  fields: z.array(runtimeField),
+})
+const clientShape = z.object({ _runtimeDataModel: z.object({ models: z.record(z.string(), runtimeModel) }) })
+
+/** The models of a Prisma client; `undefined` where the value is not one. */
+export function modelsOf(client: unknown): Source | undefined {
+  const parsed = clientShape.safeParse(client)
+  if (!parsed.success) return undefined
+  const models = new Map(Object.entries(parsed.data._runtimeDataModel.models))
+  return {
+    setting: 'models',
+    find(name, path, report) {
+      const model = models.get(name)
+      if (model === undefined) {
+        report.unknown(path, 'model', models.keys())
+        return undefined
+      }
+      return {
+        table: { schema: model.schema ?? null, name: model.dbName ?? name },
+        column: (field, at, to) => columnOf(model.fields, field, at, to),
+      }
+    },
+  }
+}
+
+function columnOf(
+  fields: readonly z.output<typeof runtimeField>[],
+  name: string,
+  path: Path,
+  report: Report,
+): string | undefined {
+  const columns = fields.filter((field) => field.kind !== 'object').map((field) => field.name)
+  const field = fields.find((candidate) => candidate.name === name)
+  if (field === undefined) {
+    report.unknown(path, 'field', columns)
+    return undefined
+  }
+  if (field.kind === 'object') {
+    const foreignKey = columns.find((column) => column.toLowerCase() === `${name}id`.toLowerCase())
+    const hint =
+      foreignKey === undefined
+        ? 'map the other model itself, and let it refer to this one by its foreign key'
+        : `use the foreign key: ${foreignKey}`
+    report.add(path, 'is a relation, and only fields with a column of their own can be used', hint)
+    return undefined
+  }
+  return field.dbName ?? name
+}
+
+/** Tables as the catalogue spells them. Whether they are there is only known once the catalogue is read. */
+export const tablesAsTheyAre: Source = {
+  setting: 'tables',
+  find(name, path, report) {
+    const dot = name.indexOf('.')
+    const schema = name.slice(0, dot)
+    const table = name.slice(dot + 1)
+    if (name.includes('"')) {
+      const hint = `write it without quotes: '${name.replaceAll('"', '')}'`
+      report.add(path, 'has quotes, and is to be spelled as the catalogue does', hint)
+    } else if (dot < 0) {
+      report.add(path, 'has to be a schema and a table', `write 'public.${name}'`)
+    } else if (schema === '' || table === '') {
+      const hint = `'public.products'; the first dot divides, so a table's name may hold dots and a schema's may not`
+      report.add(path, 'has to be a schema and a table', `write it as in ${hint}`)
+    } else {
+      return { table: { schema, name: table }, column: (column) => column }
+    }
+    return undefined
+  },
+}

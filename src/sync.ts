@@ -1,0 +1,103 @@
+import type { PrismaSyncConfig, SentBy, Tables, TablesSyncConfig } from './config/input.js'
+import type { Models, PrismaClientLike } from './config/models.js'
+import { resolve } from './config/resolve.js'
+import type { ResolvedSync } from './config/resolved.js'
+import { modelsOf, tablesAsTheyAre } from './config/source.js'
+import { ConfigError } from './errors.js'
+
+// Of the registry, not of this module: a configuration may have been loaded through another copy of the package.
+const brand: unique symbol = Symbol.for('prisma-extension-safetykit.sync')
+
+/** A checked configuration, as `defineSync` gives it. */
+export interface Sync {
+  readonly [brand]: true
+  /** Every name resolved, every default filled in. */
+  readonly resolved: ResolvedSync
+}
+
+/**
+ * Says which rows go into which SafetyKit namespaces, by the models of a Prisma client. Models, fields and settings are
+ * checked by the client's types, and once more when it runs. Nothing is connected to.
+ *
+ * @example
+ * ```ts
+ * // safetykit.config.ts
+ * import { defineSync } from 'prisma-extension-safetykit'
+ * import { prisma } from './src/db.js'
+ *
+ * export default defineSync(prisma, {
+ *   capture: 'replication',
+ *   models: {
+ *     Seller: { namespace: 'sellers', fields: { name: { display_hint: { type: 'title' } } } },
+ *     Product: {
+ *       namespace: 'products',
+ *       fields: {
+ *         title: { display_hint: { type: 'title' } },
+ *         price: true,
+ *         status: true,
+ *         sellerId: { as: 'seller_id', namespace_ref: 'sellers' },
+ *       },
+ *       computed: {
+ *         headline: { value: (row) => `${row.title} for ${row.price}`, display_hint: { type: 'subtitle' } },
+ *       },
+ *       where: (row) => row.status !== 'DRAFT',
+ *       onDelete: 'tombstone',
+ *     },
+ *   },
+ * })
+ * ```
+ * @throws ConfigError with all mistakes, each with its path and what to write instead.
+ */
+export function defineSync<Client extends PrismaClientLike, const Sent extends SentBy<Models<Client>>>(
+  prisma: Client,
+  config: PrismaSyncConfig<Client, Sent>,
+): Sync
+/**
+ * Says which rows go into which SafetyKit namespaces, by the tables and columns of a database without Prisma. A table is
+ * named `schema.table`, as the catalogue spells both: `'Shop.Product'` is the quoted mixed-case `"Shop"."Product"`.
+ *
+ * @example
+ * ```ts
+ * import { defineSync } from 'prisma-extension-safetykit'
+ *
+ * export default defineSync({
+ *   capture: 'replication',
+ *   tables: {
+ *     'public.products': {
+ *       namespace: 'products',
+ *       fields: { title: { display_hint: { type: 'title' } }, seller_id: { as: 'seller', namespace_ref: 'sellers' } },
+ *     },
+ *   },
+ * })
+ * ```
+ * @throws ConfigError with all mistakes, each with its path and what to write instead.
+ */
+export function defineSync<const Sent extends SentBy<Tables>>(config: TablesSyncConfig<Sent>): Sync
+export function defineSync(...given: readonly unknown[]): Sync {
+  const [first, config] = given
+  if (given.length < 2 && modelsOf(first) === undefined) {
+    if (hasModels(first)) throw noClient('needs the Prisma client', 'write defineSync(prisma, { models: … })')
+    return { [brand]: true, resolved: resolve(first, tablesAsTheyAre) }
+  }
+  const source = modelsOf(first)
+  if (source === undefined) {
+    throw noClient(
+      'was not given a Prisma client',
+      'pass the client itself, as in defineSync(new PrismaClient(…), { … })',
+    )
+  }
+  return { [brand]: true, resolved: resolve(config, source) }
+}
+
+/** Whether a value came from `defineSync`, of this copy of the package or another. */
+export function isSync(value: unknown): value is Sync {
+  return typeof value === 'object' && value !== null && brand in value
+}
+
+function hasModels(config: unknown): boolean {
+  return typeof config === 'object' && config !== null && 'models' in config
+}
+
+function noClient(message: string, hint: string): ConfigError {
+  return new ConfigError([{ path: 'defineSync', message, hint }])
+}
