@@ -8,14 +8,16 @@ export interface DirtyKey {
   readonly source: string
   readonly key: RowKey
   readonly force: boolean
+  /** To be called once all that follows from the key is durable: then it is deleted. */
+  readonly settle: () => void
 }
 
 export interface DirtyQueueOptions {
   readonly pool: DirtyStore
   /** The side tables' schema, unquoted. */
   readonly schema: string
-  /** Takes a key over; `settle` is to be called once, when all that follows from it is durable. */
-  readonly onKey: (dirty: DirtyKey, settle: () => void) => void
+  /** Takes keys over. */
+  readonly onKeys: (keys: readonly DirtyKey[]) => Promise<void>
   /** The tables whose keys can be worked now: a key whose table does not fit its mapping waits. */
   readonly sources: () => readonly string[]
   readonly logger: Logger
@@ -25,7 +27,7 @@ export interface DirtyQueueOptions {
   readonly pollMs?: number
 }
 
-interface DirtyStore {
+export interface DirtyStore {
   query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
 }
 
@@ -35,7 +37,7 @@ interface DirtyStore {
  */
 export class DirtyQueue {
   readonly #options: DirtyQueueOptions
-  readonly #take: string
+  readonly #select: string
   readonly #delete: string
   readonly #maxInHand: number
   readonly #inHand = new Set<string>()
@@ -47,7 +49,7 @@ export class DirtyQueue {
     const table = `${escapeIdentifier(options.schema)}.dirty`
     this.#options = options
     this.#maxInHand = options.maxInHand ?? 1_000
-    this.#take = `SELECT seq, source, key, force FROM ${table}
+    this.#select = `SELECT seq, source, key, force FROM ${table}
       WHERE key IS NOT NULL AND source = ANY($1::text[]) AND seq <> ALL($2::bigint[]) ORDER BY seq LIMIT $3`
     this.#delete = `DELETE FROM ${table} WHERE seq = ANY($1::bigint[])`
   }
@@ -80,15 +82,22 @@ export class DirtyQueue {
   async #takeOver(): Promise<number> {
     const room = this.#maxInHand - this.#inHand.size
     if (room <= 0) return 0
-    const { rows } = await this.#options.pool.query(this.#take, [this.#options.sources(), [...this.#inHand], room])
-    for (const row of rows) {
-      const seq = String(row.seq)
-      this.#inHand.add(seq)
-      const key = row.key as RowKey
-      const dirty = { seq: BigInt(seq), source: String(row.source), key, force: row.force === true }
-      this.#options.onKey(dirty, () => this.#settle(seq))
+    const { rows } = await this.#options.pool.query(this.#select, [this.#options.sources(), [...this.#inHand], room])
+    const keys = rows.map((row) => this.#take(row))
+    if (keys.length > 0) await this.#options.onKeys(keys)
+    return keys.length
+  }
+
+  #take(row: Record<string, unknown>): DirtyKey {
+    const seq = String(row.seq)
+    this.#inHand.add(seq)
+    return {
+      seq: BigInt(seq),
+      source: String(row.source),
+      key: row.key as RowKey,
+      force: row.force === true,
+      settle: () => this.#settle(seq),
     }
-    return rows.length
   }
 
   #settle(seq: string): void {

@@ -59,8 +59,11 @@ export class Dispatcher {
   readonly #recorder: Recorder
   readonly #lookups: Gather<Lane, ObjectSlot>
   readonly #reads: Gather<Origin, ObjectSlot>
+  readonly #marks: Gather<string, Ticket>
   readonly #queries = new Set<Promise<void>>()
   readonly #settled = { accepted: 0, unchanged: 0, parked: 0 }
+  /** Objects that the API may have in a state that is not recorded. */
+  readonly #inDoubt = new Set<ObjectSlot>()
   #pendingBytes = 0
   #stopped = false
   #idleWaiters: (() => void)[] = []
@@ -82,6 +85,7 @@ export class Dispatcher {
     this.#recorder = new Recorder({ ledger, logger, random: this.#random })
     this.#lookups = new Gather(maxLookup, (lane, slots) => this.#lookUp(lane, slots))
     this.#reads = new Gather(maxRead, (origin, slots) => this.#read(origin, slots))
+    this.#marks = new Gather(Number.POSITIVE_INFINITY, (source, tickets) => this.#mark(source, tickets))
   }
 
   /** Memory held by what waits or is in flight, about. */
@@ -116,18 +120,27 @@ export class Dispatcher {
     if (!slot.busy) this.#proceed(lane, slot)
   }
 
+  /** Takes a change of which not even the key is known: the whole table is marked for a scan. */
+  markTable(source: string, ticket: Ticket): void {
+    if (!this.#stopped) this.#track(this.#marks.add(source, ticket))
+  }
+
   /** Resolves once nothing waits and nothing is in flight. */
   idle(): Promise<void> {
     if (this.#pendingBytes === 0) return Promise.resolve()
     return new Promise((resolve) => this.#idleWaiters.push(resolve))
   }
 
-  /** Sends nothing more; resolves when what is in flight is answered and recorded. What waits stays unsettled. */
-  async stop(): Promise<void> {
+  /**
+   * Sends nothing more; resolves when what is in flight is answered and recorded. What waits stays unsettled. `inDoubt`:
+   * the API may have something that could not be recorded.
+   */
+  async stop(): Promise<{ readonly inDoubt: boolean }> {
     this.#stopped = true
     await this.#sender.halt()
     while (this.#queries.size > 0) await Promise.allSettled(this.#queries)
     await this.#recorder.idle()
+    return { inDoubt: this.#inDoubt.size > 0 }
   }
 
   /** Gives up on a ledger that cannot be written: {@link stop} resolves, and what it did not take comes again. */
@@ -163,6 +176,12 @@ export class Dispatcher {
     this.#sender.pump()
   }
 
+  async #mark(source: string, tickets: readonly Ticket[]): Promise<void> {
+    this.#recorder.record({ deferred: [{ source, key: null, force: false }] }, 1, () => {
+      for (const ticket of tickets) ticket.settle()
+    })
+  }
+
   /** Decides the next step of an object that no step is under way for. */
   #proceed(lane: Lane, slot: ObjectSlot): void {
     const verdict = judge(slot)
@@ -190,7 +209,8 @@ export class Dispatcher {
         break
       }
       case 'defer': {
-        const deferred = [{ source: slot.origin.source, key: slot.key(), force: slot.force }]
+        const key = verdict.what === 'key' ? slot.key() : null
+        const deferred = [{ source: slot.origin.source, key, force: slot.force && key !== null }]
         this.#record(lane, slot, { deferred }, slot.known ?? null)
       }
     }
@@ -234,6 +254,7 @@ export class Dispatcher {
         const { fingerprint, lsn } = slot.sending
         slot.known = { state: 'accepted', requestId, fingerprint, lsn, attempts: 0 }
         slot.failures = 0
+        this.#inDoubt.delete(slot)
         this.#finish(lane, slot)
       }
       this.#sender.pump()
@@ -256,7 +277,9 @@ export class Dispatcher {
   /** If the API may have what was sent, whatever comes next must not be taken for unchanged. */
   #takeBack(slot: ObjectSlot, { ambiguous }: { readonly ambiguous: boolean }): void {
     const { sending } = slot
-    if (sending !== null) this.#change(slot, () => slot.handBack(sending, { force: ambiguous }))
+    if (sending === null) return
+    if (ambiguous) this.#inDoubt.add(slot)
+    this.#change(slot, () => slot.handBack(sending, { force: ambiguous }))
   }
 
   #park(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void {
@@ -270,6 +293,7 @@ export class Dispatcher {
     this.#options.logger.warn('An object was refused and parked', facts)
     this.#settled.parked += 1
     slot.failures = 0
+    this.#inDoubt.delete(slot)
     const parked = [{ namespace, id: slot.id, source, key: slot.key(), error, status, attempts, retryAt }]
     const known = slot.known ?? { requestId: null, fingerprint: null, lsn: null }
     this.#record(lane, slot, { parked }, { ...known, state, attempts })

@@ -11,7 +11,8 @@ export type Verdict =
   /** The row of a parked object is gone: so is the reason to park it. */
   | { readonly kind: 'unpark' }
   | { readonly kind: 'park'; readonly error: SyncError }
-  | { readonly kind: 'defer' }
+  /** Its key, or its whole table, is kept in `dirty`. */
+  | { readonly kind: 'defer'; readonly what: 'key' | 'table' }
 
 /** Pure: the promises "no needless evaluation" and "an older state never overtakes a newer one" are decided here. */
 export function judge(slot: ObjectSlot): Verdict {
@@ -22,7 +23,9 @@ export function judge(slot: ObjectSlot): Verdict {
     case 'unread':
       return { kind: 'read' }
     case 'unfit':
-      return { kind: 'defer' }
+      return { kind: 'defer', what: 'key' }
+    case 'lost':
+      return { kind: 'defer', what: 'table' }
     case 'invalid':
       return { kind: 'park', error: waiting.error }
     case 'object': {

@@ -21,6 +21,7 @@ export interface Seen {
  * - `unread`: something changed; the row is read before it is sent.
  * - `invalid`: the mapping could not make an object of it; it is parked.
  * - `unfit`: the mapping names what the table no longer has; the key is kept in `dirty` until it fits again.
+ * - `lost`: the key is none of the table's any more, so the whole table is marked for a scan.
  */
 export type Content =
   | ({ readonly kind: 'object'; readonly json: string; readonly fingerprint: string } & Seen)
@@ -28,6 +29,7 @@ export type Content =
   | { readonly kind: 'unread' }
   | { readonly kind: 'invalid'; readonly error: SyncError }
   | { readonly kind: 'unfit' }
+  | { readonly kind: 'lost' }
 
 /** One mapping, as far as the delivery needs to know it. */
 export interface Origin {
@@ -106,7 +108,8 @@ export interface ParkedObject {
 /** A key that waits in `dirty`. */
 export interface DeferredKey {
   readonly source: string
-  readonly key: RowKey
+  /** `null`: the whole table is to be scanned. */
+  readonly key: RowKey | null
   readonly force: boolean
 }
 

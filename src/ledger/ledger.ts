@@ -41,12 +41,17 @@ export class Ledger implements LedgerPort {
     return this.#recording.write(this.#pool, records)
   }
 
-  /** Parked objects whose time has come, the longest due first. */
-  async dueObjects(limit: number): Promise<readonly DueObject[]> {
+  /** Parked objects of these tables and namespaces whose time has come, the longest due first. */
+  async dueObjects(
+    of: readonly { readonly source: string; readonly namespace: string }[],
+    limit: number,
+  ): Promise<readonly DueObject[]> {
     const { rows } = await this.#pool.query(
       `SELECT namespace, object_id, source, key FROM ${this.#schema}.objects
-       WHERE state = 'parked' AND retry_at <= now() ORDER BY retry_at LIMIT $1`,
-      [limit],
+       WHERE state = 'parked' AND retry_at <= now()
+         AND (source, namespace) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+       ORDER BY retry_at LIMIT $3`,
+      [of.map(({ source }) => source), of.map(({ namespace }) => namespace), limit],
     )
     return rows.map((row) => ({
       namespace: String(row.namespace),

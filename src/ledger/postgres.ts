@@ -21,10 +21,15 @@ export function openLedgerPool(options: {
   readonly onError: (error: Error) => void
 }): pg.Pool {
   const { connectionString, max, onError } = options
-  const pool = new pg.Pool({ connectionString, max, application_name: 'safetykit-sync ledger' })
+  const pool = new pg.Pool({
+    connectionString,
+    max,
+    application_name: 'safetykit-sync ledger',
+    onConnect: async (client) => {
+      await client.query(sessionSql)
+    },
+  })
   pool.on('error', onError)
-  // Queries of one connection run in order, so this one is before the first.
-  pool.on('connect', (client) => void client.query(sessionSql).catch(onError))
   return pool
 }
 

@@ -156,6 +156,6 @@ function parkedValues(parked: ParkedObject): unknown[] {
 
 const dirtyValues = (keys: readonly DeferredKey[]): unknown[] => [
   keys.map((deferred) => deferred.source),
-  keys.map((deferred) => JSON.stringify(deferred.key)),
+  keys.map((deferred) => (deferred.key === null ? null : JSON.stringify(deferred.key))),
   keys.map((deferred) => deferred.force),
 ]

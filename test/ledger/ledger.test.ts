@@ -171,16 +171,16 @@ describe('parked objects', () => {
       },
       key: { id: 'a' },
     })
-    expect(await ledger.dueObjects(10)).toEqual([])
+    expect(await ledger.dueObjects([{ source: 'public.products', namespace: 'products' }], 10)).toEqual([])
   })
 
   test('are due when their time has come; the dead never are', async () => {
     await ledger.record(parked(new Date(Date.now() - 1)))
-    expect(await ledger.dueObjects(10)).toEqual([
+    expect(await ledger.dueObjects([{ source: 'public.products', namespace: 'products' }], 10)).toEqual([
       { namespace: 'products', id: 'a', source: 'public.products', key: { id: 'a' } },
     ])
     await ledger.record(parked(null, 7))
-    expect(await ledger.dueObjects(10)).toEqual([])
+    expect(await ledger.dueObjects([{ source: 'public.products', namespace: 'products' }], 10)).toEqual([])
     expect(await known('a')).toMatchObject({ state: 'dead', attempts: 7 })
   })
 
@@ -219,7 +219,9 @@ test('no statement reads a whole side table, however wrong the statistics are', 
   const objects = ids.map((id, index) => object(id, seen[index] ?? null))
   await ledger.record({ ...nothing, receipts: [receipt('req_1', objects)] })
   await pool.query('SELECT pg_stat_force_next_flush()')
-  const { rows } = await pool.query("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = 'safetykit.objects'::regclass")
+  const { rows } = await pool.query(
+    "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = 'safetykit.objects'::regclass",
+  )
   expect(rows).toEqual([{ seq_tup_read: '0' }])
   expect(await known('id-1')).toMatchObject({ requestId: 'req_1' })
 })

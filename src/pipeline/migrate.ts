@@ -1,0 +1,80 @@
+import type { ClientBase } from 'pg'
+import { ensurePublication } from '../capture/replication/publication.js'
+import type { WantedPublication } from '../capture/replication/publication-plan.js'
+import { checkServer } from '../capture/replication/server.js'
+import { createSlot } from '../capture/replication/slot.js'
+import type { ResolvedSync } from '../config/resolved.js'
+import { migrateLedger } from '../ledger/migrate.js'
+import { type Logger, silentLogger } from '../logger.js'
+import type { BoundTable } from '../mapping/bind.js'
+import { openDatabases } from './databases.js'
+import { Sources } from './sources.js'
+
+export interface MigrateOptions {
+  readonly resolved: ResolvedSync
+  readonly databaseUrl: string
+  readonly logger?: Logger
+}
+
+/**
+ * Makes what the configuration needs in the database: the side tables, and for capture by replication the publication,
+ * then the slot. Does nothing where all is there; safe to run from several processes at once.
+ * @returns a sentence for each thing that was made or changed.
+ */
+export async function migrate(options: MigrateOptions): Promise<{ readonly done: readonly string[] }> {
+  const { resolved, databaseUrl, logger = silentLogger } = options
+  const databases = openDatabases({ databaseUrl, resolved, logger })
+  try {
+    const { source: db, defaultSchema } = databases
+    // Whatever does not fit is told before anything is made.
+    const sources = await Sources.open({ db, resolved, defaultSchema, logger })
+    const done: string[] = []
+    await withClient(databases.ledger, async (client) => {
+      for (const name of await migrateLedger(client, resolved.schema)) {
+        done.push(`Made the ${name} in the schema ${resolved.schema}`)
+      }
+    })
+    if (resolved.capture !== 'replication') return { done }
+    await withClient(databases.source, async (client) => {
+      await checkServer(client, resolved.slot.name)
+      const wanted = wantedPublication(
+        resolved,
+        sources.all.map((source) => source.bound),
+      )
+      for (const sql of await ensurePublication(client, wanted)) done.push(`Ran: ${sql}`)
+      if (await createSlot(client, resolved.slot.name)) done.push(`Made the replication slot ${resolved.slot.name}`)
+    })
+    return { done }
+  } finally {
+    await databases.close()
+  }
+}
+
+/** The tables, and under `columns: 'mapped'` the columns, that have to be published. */
+export function wantedPublication(resolved: ResolvedSync, tables: readonly BoundTable[]): WantedPublication {
+  const { name, columns } = resolved.publication
+  return {
+    name,
+    tables: tables.map(({ table, readColumns }) => ({
+      schema: table.schema,
+      name: table.name,
+      columns: columns === 'mapped' ? readColumns : null,
+    })),
+  }
+}
+
+/** A connection of one's own: session state and transactions do not mix with a pool. */
+export async function withClient<T>(
+  pool: { connect(): Promise<ClientBase & { release(error?: Error | boolean): void }> },
+  work: (client: ClientBase) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect()
+  let failed = true
+  try {
+    const result = await work(client)
+    failed = false
+    return result
+  } finally {
+    client.release(failed)
+  }
+}
