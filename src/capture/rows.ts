@@ -103,7 +103,7 @@ function rowsSql(table: RowTable, columns: readonly string[]): string {
   const parameters = table.key.map((_, index) => `$${index + 1}::pg_catalog.text[]`).join(', ')
   const names = table.key.map((_, index) => `k${index + 1}`).join(', ')
   const matches = table.key.map(
-    ({ name, type, equals }, index) => `t.${escapeIdentifier(name)} OPERATOR(pg_catalog.=) k.k${index + 1}::${type}`,
+    ({ name, type, equals }, index) => `t.${escapeIdentifier(name)} ${equals} k.k${index + 1}::${type}`,
   )
   return `SELECT k.position, r.*
   FROM unnest(${parameters}) WITH ORDINALITY AS k (${names}, position)

@@ -1,6 +1,7 @@
 import type { Models } from './models.js'
 import type { DeliverySettings, Json, ParkingSettings, ResolvedSync } from './resolved.js'
 import type { ApiSettings, ComputedInput, FieldOptions, IdInput } from './settings.js'
+import type { ContentType, DisplayHintType } from './words.js'
 
 /** Settings that both forms of `defineSync` share. */
 export interface SyncOptions {
@@ -94,10 +95,13 @@ export type SentBy<Known> = {
 }
 
 type SentFields<Columns> = { readonly [Name in keyof Columns]?: LooseField } & { readonly [name: string]: LooseField }
-type LooseField =
-  | true
-  | { readonly [setting in keyof FieldOptions]?: unknown }
-  | { readonly [setting: string]: unknown }
+type LooseField = true | ({ readonly [setting in keyof FieldOptions]?: unknown } & OfferedWords)
+
+interface OfferedWords {
+  readonly content_type?: ContentType | (string & {})
+  readonly display_hint?: { readonly type?: DisplayHintType | (string & {}); readonly [option: string]: unknown }
+  readonly [setting: string]: unknown
+}
 
 type CheckedFields<Columns, Sent> = {
   readonly [Name in keyof Sent]: Name extends keyof Columns

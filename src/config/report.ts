@@ -13,19 +13,27 @@ export class Report {
     this.#mistakes.push({ path: formatPath(path), message, hint })
   }
 
-  /** A name that is not known: with the nearest one, or all where they are few, or what else to do. */
-  unknown(path: Path, what: string, known: Iterable<string>, otherwise?: string): void {
+  /** A name that is not known: with the nearest one, or else all of them. */
+  unknown(name: string, what: string, known: Iterable<string>, path: Path): void {
     const names = [...known]
-    const near = nearest(String(path.at(-1)), names)
-    const hint = near === undefined ? (otherwise ?? `known are ${names.join(', ')}`) : `did you mean ${near}?`
+    const near = nearest(name, names)
+    const hint = near === undefined ? `known are ${names.join(', ')}` : `did you mean ${near}?`
     this.add(path, `there is no ${what} of this name`, hint)
   }
 
-  /** The parsed value, or `undefined` once its mistakes are noted. */
-  parse<Schema extends z.ZodType>(schema: Schema, value: unknown, path: Path): z.output<Schema> | undefined {
+  /** The parsed value, or `undefined` once its mistakes are noted; `alsoKnown` are settings that are parsed elsewhere. */
+  parse<Schema extends z.ZodType>(
+    schema: Schema,
+    value: unknown,
+    path: Path,
+    alsoKnown: readonly string[] = [],
+  ): z.output<Schema> | undefined {
     const result = schema.safeParse(value, { reportInput: true })
     if (result.success) return result.data
-    for (const issue of result.error.issues) this.#addIssue(schema, issue, [...path, ...issue.path])
+    for (const issue of result.error.issues) {
+      const known = issue.path.length === 0 ? alsoKnown : []
+      this.#addIssue(issue, [...path, ...issue.path], [...known, ...knownKeys(schema, issue.path)])
+    }
     return undefined
   }
 
@@ -35,23 +43,34 @@ export class Report {
     return value
   }
 
-  #addIssue(schema: z.ZodType, issue: z.core.$ZodIssue, path: Path): void {
+  #addIssue(issue: z.core.$ZodIssue, path: Path, known: readonly string[]): void {
     if (issue.code === 'unrecognized_keys') {
-      const known = knownKeys(schema, issue.path)
-      for (const key of issue.keys) this.unknown([...path, key], 'setting', known)
+      for (const key of issue.keys) this.unknown(key, 'setting', known, [...path, key])
     } else if (issue.code === 'invalid_type') {
       this.add(path, issue.input === undefined ? 'is missing' : `has to be ${kinds[issue.expected] ?? issue.expected}`)
     } else if (issue.code === 'invalid_value') {
       const words = issue.values.map(String)
       const near = typeof issue.input === 'string' ? nearest(issue.input, words) : undefined
       const said = typeof issue.input === 'string' ? `${JSON.stringify(issue.input)} is not known` : 'is not known'
-      this.add(path, said, near === undefined ? `known are ${words.join(', ')}` : `did you mean ${near}?`)
+      this.add(
+        path,
+        said,
+        near === undefined ? `known are ${words.join(', ')}${orNewer(path)}` : `did you mean ${near}?`,
+      )
     } else if (issue.code === 'invalid_union') {
       this.add(path, 'has to be JSON')
     } else {
       this.add(path, issue.message)
     }
   }
+}
+
+/** How to pass a word on purpose that the API has and this version does not know. */
+function orNewer(path: Path): string {
+  const [before, last] = path.slice(-2)
+  if (last === 'content_type') return "; a newer one is passed on with unchecked: { content_type: '…' }"
+  if (before === 'display_hint') return "; a newer one is passed on with unchecked: { display_hint: { type: '…' } }"
+  return ''
 }
 
 const kinds: Readonly<Record<string, string>> = {

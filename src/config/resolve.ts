@@ -12,8 +12,12 @@ import type { Source } from './source.js'
  */
 export function resolve(config: unknown, source: Source): ResolvedSync {
   const report = new Report()
-  const { [source.setting]: mappings, ...given } = isObject(config) ? config : {}
-  const parsed = report.parse(optionsShape, isObject(config) ? given : config, [])
+  if (!isObject(config)) {
+    report.add([], 'has to be an object')
+    return report.finish<ResolvedSync>(undefined)
+  }
+  const { [source.setting]: mappings, ...given } = config
+  const parsed = report.parse(optionsShape, given, [], [source.setting])
   checkTogether(given, source, report)
 
   const placed = resolveMappings(mappings, source, report)

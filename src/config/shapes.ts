@@ -77,7 +77,7 @@ export const computedShape = z.strictObject({ value: callback<(row: MappedRow) =
 /** A mapping without what is checked part by part, so that a mistake in one part does not hide those in others. */
 export const mappingShape = z.strictObject({
   namespace,
-  fields: z.unknown(),
+  fields: z.unknown().optional(),
   id: z.unknown().optional(),
   computed: z.unknown().optional(),
   where: callback<(row: MappedRow) => boolean>().optional(),
@@ -85,7 +85,7 @@ export const mappingShape = z.strictObject({
 })
 
 export const idShape = z.strictObject({
-  fields: z.unknown(),
+  fields: z.unknown().optional(),
   join: z.string().default(':'),
   prefix: z.string().default(''),
 })

@@ -16,7 +16,7 @@ export interface SourceTable {
   column(name: string, path: Path, report: Report): string | undefined
 }
 
-const runtimeField = z.object({ name: z.string(), kind: z.string(), dbName: z.string().nullish() })
+const runtimeField = z.object({ name: z.string(), kind: z.string(), type: z.string(), dbName: z.string().nullish() })
 const runtimeModel = z.object({
   dbName: z.string().nullish(),
   schema: z.string().nullish(),
@@ -34,7 +34,7 @@ export function modelsOf(client: unknown): Source | undefined {
     find(name, path, report) {
       const model = models.get(name)
       if (model === undefined) {
-        report.unknown(path, 'model', models.keys())
+        report.unknown(name, 'model', models.keys(), path)
         return undefined
       }
       return {
@@ -54,14 +54,14 @@ function columnOf(
   const columns = fields.filter((field) => field.kind !== 'object').map((field) => field.name)
   const field = fields.find((candidate) => candidate.name === name)
   if (field === undefined) {
-    report.unknown(path, 'field', columns)
+    report.unknown(name, 'field', columns, path)
     return undefined
   }
   if (field.kind === 'object') {
     const foreignKey = columns.find((column) => column.toLowerCase() === `${name}id`.toLowerCase())
     const hint =
       foreignKey === undefined
-        ? 'map the other model itself, and let it refer to this one by its foreign key'
+        ? `map ${field.type} itself, and let it refer to this model by its foreign key`
         : `use the foreign key: ${foreignKey}`
     report.add(path, 'is a relation, and only fields with a column of their own can be used', hint)
     return undefined

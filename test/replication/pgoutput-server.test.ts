@@ -3,8 +3,8 @@ import { LogicalReplicationService, type Pgoutput, PgoutputPlugin } from 'pg-log
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { formatLsn, parseLsn } from '../../src/capture/replication/lsn.js'
 import { openWalStream } from '../../src/capture/replication/wal-stream.js'
-import { eventually } from '../support/eventually.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
+import { soon } from '../support/soon.js'
 import { Recorder } from './recorder.js'
 
 let db: TestDatabase
@@ -41,7 +41,7 @@ async function record(write: () => Promise<void>, recorder = new Recorder()): Pr
     publication: 'everything',
     consumer: recorder,
   })
-  await eventually('the end', () => recorder.of('message').some(({ prefix }) => prefix === 'end'))
+  await soon(() => expect(recorder.of('message').map(({ prefix }) => prefix)).toContain('end'))
   await stream.stop()
   await db.query('SELECT pg_drop_replication_slot($1)', [slot])
   return recorder
@@ -289,15 +289,14 @@ describe("against pg-logical-replication's own parser", () => {
             theirSlot,
           )
           .catch(() => {})
-        await eventually('their end', () => theirs.some((m) => m.tag === 'message' && m.prefix === 'end'))
+        await soon(() => expect(theirs.at(-2)).toMatchObject({ tag: 'message', prefix: 'end' }))
         await service.stop()
         await ended
-        await eventually('their slot is let go', async () => {
-          const { rows } = await db.query('SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active', [
-            theirSlot,
-          ])
-          return rows.length === 0
-        })
+        await soon(async () =>
+          expect(
+            (await db.query('SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active', [theirSlot])).rows,
+          ).toEqual([]),
+        )
         await db.query('SELECT pg_drop_replication_slot($1)', [theirSlot])
 
         const text = (cell: unknown): unknown =>

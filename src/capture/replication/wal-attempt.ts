@@ -242,6 +242,7 @@ export class WalAttempt {
       clearTimeout(this.#deadline)
       this.#settleEnded(stopped ? null : error)
     }
-    void Promise.allSettled([this.#service.stop(), this.#subscribed]).then(settle)
+    // In this order: a client that is told to end while it connects never answers whoever waits for the connection.
+    void this.#subscribed.then(() => this.#service.stop()).then(settle, settle)
   }
 }

@@ -1,3 +1,6 @@
+/** Ids are compared by their bytes: in a language's collation that costs the indexes several times as much. */
+const id = 'text COLLATE "C"'
+
 /**
  * The side tables. `schema` is a quoted identifier.
  *
@@ -6,11 +9,11 @@
  */
 export const sideTables = (schema: string): string => `
   CREATE TABLE ${schema}.objects (
-    namespace    text        NOT NULL,
-    object_id    text        NOT NULL,
+    namespace    ${id}        NOT NULL,
+    object_id    ${id}        NOT NULL,
     source       text        NOT NULL,
     state        text        NOT NULL CHECK (state IN ('accepted', 'parked', 'dead')),
-    request_id   text,
+    request_id   ${id},
     fingerprint  text,
     accepted_at  timestamptz,
     lsn          pg_lsn,
@@ -35,8 +38,8 @@ export const sideTables = (schema: string): string => `
   COMMENT ON COLUMN ${schema}.objects.key IS 'The key of its row, while it is parked or dead.';
 
   CREATE TABLE ${schema}.requests (
-    request_id   text        PRIMARY KEY,
-    namespace    text        NOT NULL,
+    request_id   ${id}        PRIMARY KEY,
+    namespace    ${id}        NOT NULL,
     kind         text        NOT NULL CHECK (kind IN ('add', 'import')),
     object_count integer     NOT NULL,
     status       text        NOT NULL,
@@ -48,9 +51,9 @@ export const sideTables = (schema: string): string => `
   COMMENT ON TABLE ${schema}.requests IS 'One row for each request that SafetyKit accepted.';
 
   CREATE TABLE ${schema}.submissions (
-    namespace    text        NOT NULL,
-    object_id    text        NOT NULL,
-    request_id   text        NOT NULL,
+    namespace    ${id}        NOT NULL,
+    object_id    ${id}        NOT NULL,
+    request_id   ${id}        NOT NULL,
     submitted_at timestamptz NOT NULL,
     PRIMARY KEY (namespace, object_id, request_id)
   );
@@ -67,7 +70,7 @@ export const sideTables = (schema: string): string => `
   COMMENT ON COLUMN ${schema}.dirty.force IS 'Send it even if its content is what was accepted.';
 
   CREATE TABLE ${schema}.settings (
-    namespace   text        PRIMARY KEY,
+    namespace   ${id}        PRIMARY KEY,
     fingerprint text        NOT NULL,
     pushed_at   timestamptz NOT NULL
   );
