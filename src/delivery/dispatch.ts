@@ -5,7 +5,7 @@ import type { SafetyKitClient } from './client.js'
 import { Gather } from './gather.js'
 import { judge } from './judge.js'
 import type { Lane } from './lane.js'
-import type { Arrival, KnownObject, LedgerPort, Origin, ReadRows, Receipt, Records, Ticket } from './ports.js'
+import type { Arrival, Content, KnownObject, LedgerPort, Origin, ReadRows, Receipt, Records, Ticket } from './ports.js'
 import { Recorder } from './recorder.js'
 import { backoffMs } from './retry.js'
 import { Sender, type SenderOptions } from './sender.js'
@@ -78,7 +78,10 @@ export class Dispatcher {
       {
         accepted: (lane, batch, requestId) => this.#accepted(lane, batch, requestId),
         refused: (lane, slot, error, status) => this.#refused(lane, slot, error, status),
-        returned: (lane, slot, { ambiguous }) => this.#handBack(lane, slot, { ambiguous }),
+        returned: (lane, slot, options) => {
+          this.#takeBack(slot, options)
+          this.#proceed(lane, slot)
+        },
         unauthorized: (error) => options.onUnauthorized(error),
       },
     )
@@ -116,7 +119,9 @@ export class Dispatcher {
       this.#track(this.#lookups.add(lane, slot))
       return
     }
-    this.#change(slot, () => slot.take(arrival, this.#now()))
+    const before = slot.bytes()
+    slot.take(arrival, this.#now())
+    this.#count(slot.bytes() - before)
     if (!slot.busy) this.#proceed(lane, slot)
   }
 
@@ -170,7 +175,7 @@ export class Dispatcher {
     if (contents === null) return
     for (const [index, slot] of slots.entries()) {
       const content = contents[index] ?? { kind: 'unread' }
-      this.#change(slot, () => slot.handBack(content, { force: false }))
+      this.#handBack(slot, content, { force: false })
       this.#proceed(lane, slot)
     }
     this.#sender.pump()
@@ -217,9 +222,9 @@ export class Dispatcher {
   }
 
   #makeReady(lane: Lane, slot: ObjectSlot, content: ObjectContent): void {
-    this.#change(slot, () => {
-      slot.waiting = content
-    })
+    const before = slot.bytes()
+    slot.waiting = content
+    this.#count(slot.bytes() - before)
     const bytes = Buffer.byteLength(content.json) + 1
     const most = this.#sender.maxObjectBytes
     if (bytes > most) {
@@ -269,17 +274,18 @@ export class Dispatcher {
     else this.#park(lane, slot, error, status)
   }
 
-  #handBack(lane: Lane, slot: ObjectSlot, options: { readonly ambiguous: boolean }): void {
-    this.#takeBack(slot, options)
-    this.#proceed(lane, slot)
-  }
-
   /** If the API may have what was sent, whatever comes next must not be taken for unchanged. */
   #takeBack(slot: ObjectSlot, { ambiguous }: { readonly ambiguous: boolean }): void {
     const { sending } = slot
     if (sending === null) return
     if (ambiguous) this.#inDoubt.add(slot)
-    this.#change(slot, () => slot.handBack(sending, { force: ambiguous }))
+    this.#handBack(slot, sending, { force: ambiguous })
+  }
+
+  #handBack(slot: ObjectSlot, content: Content, options: { readonly force: boolean }): void {
+    const before = slot.bytes()
+    slot.handBack(content, options)
+    this.#count(slot.bytes() - before)
   }
 
   #park(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void {
@@ -301,7 +307,9 @@ export class Dispatcher {
 
   /** Records what became of the waiting state, without a request. */
   #record(lane: Lane, slot: ObjectSlot, records: Partial<Records>, known: KnownObject | null): void {
-    this.#change(slot, () => slot.begin())
+    const before = slot.bytes()
+    slot.begin()
+    this.#count(slot.bytes() - before)
     this.#recorder.record(records, 1, () => {
       slot.known = known
       this.#finish(lane, slot)
@@ -310,10 +318,9 @@ export class Dispatcher {
 
   /** Settles the state that was under way; what arrived meanwhile is next. */
   #finish(lane: Lane, slot: ObjectSlot): void {
-    let tickets: readonly Ticket[] = []
-    this.#change(slot, () => {
-      tickets = slot.finish()
-    })
+    const before = slot.bytes()
+    const tickets = slot.finish()
+    this.#count(slot.bytes() - before)
     if (slot.waiting === null) {
       lane.slots.delete(slot.id)
       this.#count(-slot.bytes())
@@ -321,12 +328,6 @@ export class Dispatcher {
       this.#proceed(lane, slot)
     }
     for (const ticket of tickets) ticket.settle()
-  }
-
-  #change(slot: ObjectSlot, change: () => void): void {
-    const before = slot.bytes()
-    change()
-    this.#count(slot.bytes() - before)
   }
 
   #count(bytes: number): void {
