@@ -12,7 +12,7 @@ export interface Queryable {
  * The ledger is only ever asked by key, and a group of keys costs a descent of the index each. The planner, who may never
  * have seen statistics of these tables, would rather read a table of some 100,000 rows as a whole.
  */
-const sessionSql = 'SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off'
+const sessionSql = 'SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off'
 
 /** Connections for the ledger's statements. `onError` is told of idle connections that break; they are replaced. */
 export function openLedgerPool(options: {
