@@ -1,0 +1,80 @@
+import pg from 'pg'
+import { SyncError } from '../errors.js'
+import { isSyncError } from './show-error.js'
+
+/** Network errors as Node names them. Those of the API are `SyncError`s by the time they get here. */
+const networkCodes = [
+  ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EACCES', 'ENOENT'],
+  ...['ENOTFOUND', 'EAI_AGAIN'],
+]
+
+/** Runs `work`, and says of an error that Postgres is behind it and what to do about it. */
+export async function explainingDatabase<T>(databaseUrl: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw explainDatabaseError(error, databaseUrl)
+  }
+}
+
+/** An error of `pg` or of the network as a `SyncError`; anything else as it is. */
+export function explainDatabaseError(error: unknown, databaseUrl: string): unknown {
+  if (isSyncError(error) || !(error instanceof Error)) return error
+  const where = databaseAddress(databaseUrl)
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  if (code !== undefined && networkCodes.includes(code)) {
+    return new SyncError('DATABASE_UNREACHABLE', `Postgres at ${where} cannot be reached (${code})`, {
+      cause: error,
+      hint: 'Check the host and the port in DATABASE_URL, and that the server runs and accepts connections from here.',
+    })
+  }
+  if (!(error instanceof pg.DatabaseError) || code === undefined) return error
+  const known = refusal(code, where)
+  if (known === undefined) return error
+  return new SyncError(known.code, known.message, { cause: error, hint: known.hint })
+}
+
+interface Refusal {
+  readonly code: 'DATABASE_UNREACHABLE' | 'DATABASE_UNFIT'
+  readonly message: string
+  readonly hint: string
+}
+
+/** @see https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function refusal(sqlState: string, where: string): Refusal | undefined {
+  const unreachable = (message: string, hint: string): Refusal => ({ code: 'DATABASE_UNREACHABLE', message, hint })
+  if (sqlState.startsWith('28')) {
+    return unreachable(
+      `Postgres at ${where} refused the login (${sqlState})`,
+      'Check user and password in DATABASE_URL (special characters are percent-encoded), and the rules in pg_hba.conf.',
+    )
+  }
+  if (sqlState === '3D000') {
+    return unreachable(`The database ${where} does not exist`, 'Check the name after the last slash of DATABASE_URL.')
+  }
+  if (sqlState === '53300') {
+    return unreachable(`Postgres at ${where} has no connection left`, 'Raise max_connections, or end idle connections.')
+  }
+  if (sqlState.startsWith('08') || sqlState.startsWith('57P')) {
+    return unreachable(
+      `Postgres at ${where} ended the connection or does not accept any now (${sqlState})`,
+      'Wait until the server is up again, then start again.',
+    )
+  }
+  if (sqlState === '42501') {
+    return {
+      code: 'DATABASE_UNFIT',
+      message: `The role of DATABASE_URL lacks a right in ${where} (${sqlState})`,
+      hint: 'Run with --verbose: the error of Postgres below names the object. GRANT the right, or use the role that owns it.',
+    }
+  }
+  return undefined
+}
+
+/** `host:port/database`: all that may be shown of a database URL. */
+export function databaseAddress(databaseUrl: string): string {
+  if (!URL.canParse(databaseUrl)) return 'the configured address'
+  const url = new URL(databaseUrl)
+  const host = url.hostname === '' ? (url.searchParams.get('host') ?? 'localhost') : url.hostname
+  return `${host}:${url.port === '' ? '5432' : url.port}${url.pathname}`
+}

@@ -1,0 +1,39 @@
+import { type Command, Option } from 'commander'
+import { type LogLevel, logLevels } from './log.js'
+
+/** What every command that works with a configuration can be told. */
+export interface ConfigFlags {
+  readonly config?: string
+  readonly databaseUrl?: string
+}
+
+export interface LogFlags {
+  readonly logLevel: LogLevel
+}
+
+export function addConfigOptions(command: Command): Command {
+  return command
+    .option('-c, --config <file>', 'the configuration (default: safetykit.config.ts, .mts, .js or .mjs here)')
+    .option('--database-url <url>', 'the database (default: DATABASE_URL; it is better kept there, see below)')
+}
+
+export function addLogLevel(command: Command, level: LogLevel): Command {
+  return command.addOption(
+    new Option('--log-level <level>', 'the least important lines to log').choices(logLevels).default(level),
+  )
+}
+
+/** Appends a part to `--help`, apart from the others. */
+export function addHelp(command: Command, text: string): Command {
+  return command.addHelpText('after', `\n${text.trim()}`)
+}
+
+export const environmentHelp = {
+  database: `  DATABASE_URL        the database whose tables are mapped, postgresql://user:password@host:5432/database
+                      (a flag can be read by others on this machine in the list of processes: prefer the variable)`,
+  api: `  SAFETYKIT_API_KEY   the API key, sk_… (there is no flag for it, for the same reason)
+  SAFETYKIT_BASE_URL  the API, where it is not https://api.safetykit.com
+  HTTP_PROXY, HTTPS_PROXY, NO_PROXY
+                      the proxy on the way to the API`,
+  file: `A flag wins over the environment, and the environment over the file .env in the working directory.`,
+} as const

@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { addEmulator } from './emulator.js'
+import { exitCodesText } from './exit-codes.js'
+import { addMigrate } from './migrate.js'
+import { addHelp } from './options.js'
+import { addRun } from './run.js'
+import { addStatus } from './status.js'
+import { paintFor } from './terminal.js'
+
+/** The command with all of its commands; nothing runs before it parses the arguments. */
+export function createProgram(): Command {
+  const program = new Command('safetykit-sync')
+    .description('Keeps the rows of a PostgreSQL database in step with SafetyKit.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .option('--verbose', 'show where an error comes from')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      outputError: (text, write) =>
+        write(text.replace(/^error: /, `${paintFor(process.stderr)(['red', 'bold'], 'error USAGE:')} `)),
+    })
+    .showHelpAfterError('→ safetykit-sync --help shows the commands, and --help after a command its options.')
+    .exitOverride()
+  addMigrate(program)
+  addRun(program)
+  addStatus(program)
+  addEmulator(program)
+  return addHelp(
+    program,
+    `${exitCodesText}
+
+First steps:
+  safetykit-sync migrate    once, and after the mapping has changed
+  safetykit-sync run        the sidecar: one a database`,
+  )
+}
+
+function packageVersion(): string {
+  const manifest: { version: string } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  return manifest.version
+}
