@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import { Client, type ClientConfig } from 'pg'
 import { SyncError } from '../../errors.js'
 import { inspectSlot, slotProblem } from './slot.js'
@@ -6,6 +7,13 @@ export interface StreamIdentity {
   readonly connection: ClientConfig
   readonly slot: string
   readonly publication: string
+}
+
+export interface DiagnoseOptions {
+  /** Whether the stream had begun when the error came. */
+  readonly started: boolean
+  /** Gives up asking. */
+  readonly signal: AbortSignal
 }
 
 const QUERY_TIMEOUT_MS = 10_000
@@ -18,15 +26,21 @@ const QUERY_TIMEOUT_MS = 10_000
 export async function diagnoseStreamError(
   error: SyncError,
   { connection, slot, publication }: StreamIdentity,
-  started: boolean,
+  { started, signal }: DiagnoseOptions,
 ): Promise<SyncError> {
+  // The socket is ours: a client that ends while it connects, or whose server is dead, would keep us waiting.
+  const socket = new Socket()
+  const abort = (): void => void socket.destroy()
   const client = new Client({
     connectionTimeoutMillis: QUERY_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     ...connection,
+    stream: () => socket,
   })
   client.on('error', () => {})
+  signal.addEventListener('abort', abort, { once: true })
   try {
+    signal.throwIfAborted()
     await client.connect()
     const problem = slotProblem(slot, await inspectSlot(client, slot), await databaseOf(client))
     if (problem !== null) return problem
@@ -57,7 +71,8 @@ export async function diagnoseStreamError(
   } catch {
     // Asking failed; the next attempt will fail in the same way and be diagnosed again.
   } finally {
-    await client.end().catch(() => {})
+    signal.removeEventListener('abort', abort)
+    socket.destroy()
   }
   return new SyncError('STREAM_BROKEN', error.message, { retryable: true, cause: error })
 }

@@ -166,8 +166,9 @@ export class WalStream {
       return null
     } catch (cause) {
       const error = classifyStreamError(cause)
-      if (!AMBIGUOUS.has(error.code) || this.#stopping.signal.aborted) return error
-      return await diagnoseStreamError(error, this.#options, attempt.started)
+      if (!AMBIGUOUS.has(error.code)) return error
+      const { signal } = this.#stopping
+      return await diagnoseStreamError(error, this.#options, { started: attempt.started, signal })
     } finally {
       this.#attempt = null
     }
