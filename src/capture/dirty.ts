@@ -106,7 +106,8 @@ export class DirtyQueue {
   }
 
   async #deleteSettled(): Promise<void> {
-    const settled = this.#settled
+    // A copy: more are settled while these are deleted.
+    const settled = [...this.#settled]
     if (settled.length === 0) return
     await this.#options.pool.query(this.#delete, [settled])
     // Only now: a key that was settled but is not deleted yet would be taken over again.

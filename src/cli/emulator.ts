@@ -12,6 +12,7 @@ interface Flags {
   readonly latencyMs?: number
   readonly processingMs?: number
   readonly history: boolean
+  readonly objects: boolean
   readonly json?: true
 }
 
@@ -28,6 +29,7 @@ export function addEmulator(program: Command): void {
     .option('--latency-ms <ms>', 'the time that every answer takes', wholeNumber(3_600_000))
     .option('--processing-ms <ms>', 'the time from accepted to succeeded', wholeNumber(86_400_000))
     .option('--no-history', 'keep the latest version of every object alone')
+    .option('--no-objects', 'keep no object at all, for benchmarks')
     .option('--json', 'print the URL and the key as JSON, in one line')
     .action(runEmulator)
   addHelp(
@@ -69,11 +71,12 @@ function introduction(url: string, apiKey: string): string {
   ].join('\n')
 }
 
-async function listening({ port, host, apiKey, latencyMs, processingMs, history }: Flags): Promise<Emulator> {
+async function listening({ port, host, apiKey, latencyMs, processingMs, history, objects }: Flags): Promise<Emulator> {
   const options: EmulatorOptions = {
     port,
     host,
     keepHistory: history,
+    keepObjects: objects,
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(processingMs === undefined ? {} : { processingMs }),
     ...(latencyMs === undefined ? {} : { faults: [{ do: { latencyMs } }] }),

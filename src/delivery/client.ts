@@ -76,7 +76,7 @@ export class SafetyKitClient {
    * `POST /v1/data/{namespace}`.
    * @param body `{"data":[…]}`, serialised.
    */
-  add(namespace: string, body: string): Promise<Outcome<{ readonly requestId: string }>> {
+  add(namespace: string, body: string | Buffer): Promise<Outcome<{ readonly requestId: string }>> {
     return this.#send('POST', `/v1/data/${encodeURIComponent(namespace)}`, body, readAddAnswer)
   }
 
@@ -98,7 +98,7 @@ export class SafetyKitClient {
   async #send<T>(
     method: 'POST' | 'PUT',
     path: string,
-    body: string,
+    body: string | Buffer,
     read: (text: string) => T | null,
   ): Promise<Outcome<T>> {
     let answer: Dispatcher.ResponseData

@@ -113,14 +113,14 @@ export class Dispatcher {
     if (slot === undefined) {
       slot = new ObjectSlot(arrival.origin, arrival.id)
       lane.slots.set(arrival.id, slot)
-      slot.take(arrival, this.#now())
+      slot.take(arrival)
       this.#count(slot.bytes())
       slot.busy = true
       this.#track(this.#lookups.add(lane, slot))
       return
     }
     const before = slot.bytes()
-    slot.take(arrival, this.#now())
+    slot.take(arrival)
     this.#count(slot.bytes() - before)
     if (!slot.busy) this.#proceed(lane, slot)
   }
@@ -163,7 +163,6 @@ export class Dispatcher {
       slot.busy = false
       this.#proceed(lane, slot)
     }
-    this.#sender.pump()
   }
 
   async #read(origin: Origin, slots: readonly ObjectSlot[]): Promise<void> {
@@ -178,7 +177,6 @@ export class Dispatcher {
       this.#handBack(slot, content, { force: false })
       this.#proceed(lane, slot)
     }
-    this.#sender.pump()
   }
 
   async #mark(source: string, tickets: readonly Ticket[]): Promise<void> {
@@ -238,22 +236,15 @@ export class Dispatcher {
       lane.remove(slot)
       this.#park(lane, slot, error, null)
     } else {
-      lane.put(slot, content.json, bytes)
-      if (lane.readyObjects % this.#options.delivery.maxBatchObjects === 1) this.#sender.pump()
+      lane.put(slot, bytes, this.#now())
+      this.#sender.pumpSoon()
     }
   }
 
   #accepted(lane: Lane, batch: readonly ObjectSlot[], requestId: string): void {
-    const objects: Receipt['objects'][number][] = []
-    for (const slot of batch) {
-      if (slot.sending === null) continue
-      const { fingerprint, lsn } = slot.sending
-      const { source } = slot.origin
-      objects.push({ id: slot.id, source, fingerprint, lsn, known: slot.known ?? null, key: () => slot.key() })
-    }
-    const receipt: Receipt = { namespace: lane.namespace, requestId, acceptedAt: new Date(), objects }
-    this.#recorder.record({ receipts: [receipt] }, objects.length, () => {
-      this.#settled.accepted += objects.length
+    const receipt: Receipt = { namespace: lane.namespace, requestId, acceptedAt: new Date(), objects: batch }
+    this.#recorder.record({ receipts: [receipt] }, batch.length, () => {
+      this.#settled.accepted += batch.length
       for (const slot of batch) {
         if (slot.sending === null) continue
         const { fingerprint, lsn } = slot.sending
@@ -262,7 +253,6 @@ export class Dispatcher {
         this.#inDoubt.delete(slot)
         this.#finish(lane, slot)
       }
-      this.#sender.pump()
     })
   }
 

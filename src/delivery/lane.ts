@@ -4,15 +4,8 @@ import type { ObjectSlot } from './slot.js'
 
 /** After so many failed requests in a row an object travels alone, so that it cannot take others down with it. */
 const aloneAfterFailures = 4
-/** After so many, alone and while others of its namespace get through, it is the object, not the API: it is parked. */
-const parkAfterFailures = 8
-
-/** An object that is ready to be sent, and its size. */
-interface Ready {
-  readonly slot: ObjectSlot
-  readonly json: string
-  readonly bytes: number
-}
+/** After so many more, alone and while others of its namespace get through, it is the object, not the API: it is parked. */
+const parkAfterFailures = 4
 
 /** One namespace's way to the API: what is ready, when a batch of it is due, and how long to wait after a failure. */
 export class Lane {
@@ -20,10 +13,13 @@ export class Lane {
   readonly slots = new Map<string, ObjectSlot>()
   inFlight = 0
   readonly #settings: DeliverySettings
-  readonly #ready = new Map<ObjectSlot, Ready>()
+  /** With the bytes of each. */
+  readonly #ready = new Map<ObjectSlot, number>()
   #readyBytes = 0
   #failuresInARow = 0
   #notBeforeMs = 0
+  /** As the API asked for by `Retry-After`: a success of a request that was under way does not take it back. */
+  #askedNotBeforeMs = 0
   #lastSuccessMs = Number.NEGATIVE_INFINITY
 
   constructor(namespace: string, settings: DeliverySettings) {
@@ -31,21 +27,19 @@ export class Lane {
     this.#settings = settings
   }
 
-  get readyObjects(): number {
-    return this.#ready.size
-  }
-
-  put(slot: ObjectSlot, json: string, bytes: number): void {
-    this.remove(slot)
-    this.#ready.set(slot, { slot, json, bytes })
-    this.#readyBytes += bytes
+  put(slot: ObjectSlot, bytes: number, nowMs: number): void {
+    // A newer state takes the place of one that was ready: else others would overtake an object that changes all the time.
+    const before = this.#ready.get(slot)
+    if (before === undefined) slot.readySinceMs = nowMs
+    this.#ready.set(slot, bytes)
+    this.#readyBytes += bytes - (before ?? 0)
   }
 
   remove(slot: ObjectSlot): void {
-    const ready = this.#ready.get(slot)
-    if (ready === undefined) return
+    const bytes = this.#ready.get(slot)
+    if (bytes === undefined) return
     this.#ready.delete(slot)
-    this.#readyBytes -= ready.bytes
+    this.#readyBytes -= bytes
   }
 
   /** When the next batch may start, in the clock's milliseconds; `Infinity` where nothing is ready. */
@@ -55,18 +49,22 @@ export class Lane {
     // One request at a time feels for an API that fails, whatever is waiting.
     if (this.#failuresInARow > 0 && this.inFlight > 0) return Number.POSITIVE_INFINITY
     const full = this.#ready.size >= this.#maxObjects() || this.#readyBytes >= this.#settings.maxBatchBytes
-    return Math.max(this.#notBeforeMs, full ? 0 : oldest.waitingSinceMs + this.#settings.maxBatchAgeMs)
+    return Math.max(
+      this.#notBeforeMs,
+      this.#askedNotBeforeMs,
+      full ? 0 : oldest.readySinceMs + this.#settings.maxBatchAgeMs,
+    )
   }
 
   /** Takes the next batch out: the oldest objects, by count and bytes. */
   takeBatch(): ObjectSlot[] {
     const batch: ObjectSlot[] = []
-    let bytes = 0
-    for (const ready of this.#ready.values()) {
-      const alone = ready.slot.failures >= aloneAfterFailures
-      if (batch.length > 0 && (alone || bytes + ready.bytes > this.#settings.maxBatchBytes)) break
-      batch.push(ready.slot)
-      bytes += ready.bytes
+    let batchBytes = 0
+    for (const [slot, bytes] of this.#ready) {
+      const alone = slot.failures >= aloneAfterFailures
+      if (batch.length > 0 && (alone || batchBytes + bytes > this.#settings.maxBatchBytes)) break
+      batch.push(slot)
+      batchBytes += bytes
       if (alone || batch.length >= this.#maxObjects()) break
     }
     for (const slot of batch) this.remove(slot)
@@ -90,13 +88,23 @@ export class Lane {
       this.#failuresInARow += 1
     }
     if (options.retryAfterMs !== null) {
-      this.#notBeforeMs = Math.max(this.#notBeforeMs, options.nowMs + options.retryAfterMs)
+      this.#askedNotBeforeMs = Math.max(this.#askedNotBeforeMs, options.nowMs + options.retryAfterMs)
     }
   }
 
-  /** Whether a request that held only this object has failed so often, among successes of others, that it is to blame. */
-  isToBlame(slot: ObjectSlot): boolean {
-    return slot.failures >= parkAfterFailures && this.#lastSuccessMs > slot.firstFailureMs
+  /**
+   * Counts a failed request that held this object. Returns whether the object is to blame: only what failed after others
+   * got through, since it travels alone, speaks against it. An API that is away fails for everyone.
+   */
+  blames(slot: ObjectSlot, nowMs: number): boolean {
+    slot.failures += 1
+    if (slot.failures <= aloneAfterFailures) {
+      slot.aloneSinceMs = nowMs
+      slot.failuresAmongSuccesses = 0
+    } else if (this.#lastSuccessMs > slot.aloneSinceMs) {
+      slot.failuresAmongSuccesses += 1
+    }
+    return slot.failuresAmongSuccesses >= parkAfterFailures
   }
 
   /** Smaller batches while the API fails: cheap probes, and each time others, so that one bad batch cannot block. */

@@ -84,10 +84,10 @@ export interface Receipt {
 export interface ReceiptObject {
   readonly id: string
   readonly source: string
-  readonly fingerprint: string
-  readonly lsn: Lsn | null
+  /** What was sent. */
+  readonly sending: { readonly fingerprint: string; readonly lsn: Lsn | null } | null
   /** What was known when it was sent: where the ledger's row is no longer that, another process met us on the object. */
-  readonly known: KnownObject | null
+  readonly known: KnownObject | null | undefined
   key(): RowKey
 }
 

@@ -1,13 +1,11 @@
 import type { DeliverySettings } from '../config/resolved.js'
 import type { SyncError } from '../errors.js'
 import type { Logger } from '../logger.js'
+import { addBody, emptyBodyBytes } from './body.js'
 import type { Outcome, SafetyKitClient } from './client.js'
 import { ConcurrencyLimit } from './concurrency.js'
 import { Lane } from './lane.js'
 import type { ObjectSlot } from './slot.js'
-
-const bodyStart = '{"data":['
-const bodyEnd = ']}'
 
 export interface SenderOptions {
   readonly client: Pick<SafetyKitClient, 'add'>
@@ -41,6 +39,7 @@ export class Sender {
   readonly #lanes = new Map<string, Lane>()
   readonly #requests = new Set<Promise<void>>()
   #timer: NodeJS.Timeout | null = null
+  #pumping: NodeJS.Immediate | null = null
   #timerAtMs = Number.POSITIVE_INFINITY
   #halted = false
 
@@ -48,7 +47,7 @@ export class Sender {
     this.#options = options
     this.#events = events
     this.#limit = new ConcurrencyLimit(options.settings.maxConcurrency)
-    this.maxObjectBytes = options.settings.maxBatchBytes - bodyStart.length - bodyEnd.length
+    this.maxObjectBytes = options.settings.maxBatchBytes - emptyBodyBytes
   }
 
   get inFlight(): number {
@@ -67,6 +66,15 @@ export class Sender {
       this.#lanes.set(namespace, lane)
     }
     return lane
+  }
+
+  /** Pumps at the end of this turn of the event loop: objects get ready by the hundred, and a batch is to hold them all. */
+  pumpSoon(): void {
+    if (this.#pumping !== null) return
+    this.#pumping = setImmediate(() => {
+      this.#pumping = null
+      this.pump()
+    })
   }
 
   /** Starts every batch that is due, and sets the timer for the next one. */
@@ -145,7 +153,7 @@ export class Sender {
     if (gate !== null) await gate
     this.counts.requests += 1
     this.counts.sentObjects += batch.length
-    const outcome = await this.#options.client.add(lane.namespace, bodyStart + jsons.join(',') + bodyEnd)
+    const outcome = await this.#options.client.add(lane.namespace, addBody(jsons))
     const facts = { namespace: lane.namespace, objects: batch.length }
     switch (outcome.kind) {
       case 'accepted':
@@ -195,13 +203,11 @@ export class Sender {
       this.counts.throttled += 1
       this.#limit.throttled()
     }
-    lane.failed({ startedMs, nowMs: this.#options.nowMs(), retryAfterMs, random: this.#options.random })
+    const nowMs = this.#options.nowMs()
+    lane.failed({ startedMs, nowMs, retryAfterMs, random: this.#options.random })
     for (const slot of batch) {
-      if (!throttled) {
-        if (slot.failures === 0) slot.firstFailureMs = startedMs
-        slot.failures += 1
-      }
-      if (lane.isToBlame(slot)) this.#events.refused(lane, slot, error, status)
+      const isToBlame = !throttled && lane.blames(slot, nowMs)
+      if (isToBlame) this.#events.refused(lane, slot, error, status)
       else this.#events.returned(lane, slot, { ambiguous })
     }
   }

@@ -9,6 +9,9 @@ const slotBytes = 300
 /** A ticket that waits: an array element and its share of a transaction. */
 const ticketBytes = 16
 
+/** Shared by all that have none; never pushed to. */
+const noTickets: Ticket[] = []
+
 /**
  * The place of one object, (namespace, id), while anything of it is waiting or in flight. It holds at most one state
  * that waits (newer ones replace it) and one that is being sent, so that an object is never in two requests.
@@ -22,17 +25,19 @@ export class ObjectSlot {
   waiting: Content | null = null
   /** The waiting state is sent even if it is what was accepted. */
   force = false
-  tickets: Ticket[] = []
+  tickets: Ticket[] = noTickets
   sending: ObjectContent | null = null
   /** Whether a step (look-up, read, request, record) is under way; what arrives meanwhile waits for its end. */
   busy = false
-  /** When the oldest waiting state arrived. */
-  waitingSinceMs = 0
+  /** Since when it could be sent. */
+  readySinceMs = 0
   /** Requests in a row that held this object and failed in a way that is retried. */
   failures = 0
-  firstFailureMs = 0
+  aloneSinceMs = 0
+  /** Of these failures, those that speak against the object; see `Lane.blames`. */
+  failuresAmongSuccesses = 0
   /** Of the state that a step has under way. */
-  #underWay: { readonly tickets: Ticket[]; readonly force: boolean; readonly sinceMs: number } | null = null
+  #underWay: { readonly tickets: Ticket[]; readonly force: boolean } | null = null
   #key: RowKey | null = null
 
   constructor(origin: Origin, id: string) {
@@ -41,15 +46,16 @@ export class ObjectSlot {
   }
 
   /** Takes a newer state in; see {@link Arrival} for what `replayed` guards against. */
-  take(arrival: Arrival, nowMs: number): void {
+  take(arrival: Arrival): void {
     const { content } = arrival
     const before = this.waiting
     if (arrival.key !== null) this.#key = arrival.key
-    this.tickets.push(arrival.ticket)
+    // An array that is made full takes a fifth of one that is pushed to.
+    if (this.tickets.length === 0) this.tickets = [arrival.ticket]
+    else this.tickets.push(arrival.ticket)
     this.force ||= arrival.force
     if (before === null) {
       this.waiting = content
-      this.waitingSinceMs = nowMs
       this.force ||= arrival.replayed && (content.kind === 'unread' || this.#underWay !== null)
     } else {
       this.waiting = newer(before, content)
@@ -59,10 +65,10 @@ export class ObjectSlot {
 
   /** The waiting state is being dealt with: what arrives from here on is not covered by it. */
   begin(): void {
-    this.#underWay = { tickets: this.tickets, force: this.force, sinceMs: this.waitingSinceMs }
+    this.#underWay = { tickets: this.tickets, force: this.force }
     this.busy = true
     this.waiting = null
-    this.tickets = []
+    this.tickets = noTickets
     this.force = false
   }
 
@@ -82,10 +88,13 @@ export class ObjectSlot {
     this.waiting = arrived === null ? content : newer(content, arrived)
     this.tickets = begun === null ? this.tickets : begun.tickets.concat(this.tickets)
     this.force ||= options.force || (begun?.force ?? false)
-    this.waitingSinceMs = begun?.sinceMs ?? this.waitingSinceMs
     this.#underWay = null
     this.sending = null
     this.busy = false
+  }
+
+  get source(): string {
+    return this.origin.source
   }
 
   /** The key of the row, as `dirty` holds it. */

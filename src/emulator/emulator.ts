@@ -13,6 +13,8 @@ export interface EmulatorOptions {
   readonly faults?: readonly Fault[]
   /** Keep every version of every object, not only the latest. Default: `true`. */
   readonly keepHistory?: boolean
+  /** Keep the objects at all. Without, they are checked, counted and forgotten, for benchmarks. Default: `true`. */
+  readonly keepObjects?: boolean
   /** The time from accepted to succeeded. Default: 20. */
   readonly processingMs?: number
   /** Larger bodies are refused with 413 (uploads are not limited). Default: 5 MiB. */

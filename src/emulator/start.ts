@@ -52,7 +52,11 @@ const maxViolations = 1_000
  */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
   const { port = 0, host = '127.0.0.1', apiKey = 'sk_emulator' } = options
-  const store = new Store({ keepHistory: options.keepHistory ?? true, processingMs: options.processingMs ?? 20 })
+  const store = new Store({
+    keepHistory: options.keepHistory ?? true,
+    keepObjects: options.keepObjects ?? true,
+    processingMs: options.processingMs ?? 20,
+  })
   const faults = new Faults()
   for (const fault of options.faults ?? []) faults.add(fault)
   const violations: string[] = []

@@ -55,6 +55,7 @@ export interface RequestRecord {
 
 export interface StoreOptions {
   readonly keepHistory: boolean
+  readonly keepObjects: boolean
   readonly processingMs: number
 }
 
@@ -169,6 +170,8 @@ export class Store {
     const now = new Date()
     const acceptedAt = now.toISOString()
     request.arrivedAt = now.getTime()
+    this.acceptedObjects += objects.length
+    if (!this.#options.keepObjects) return
     request.ids = objects.map((object) => object.id)
     const latest = within(this.#objects, request.namespace)
     const histories = this.#options.keepHistory ? within(this.#histories, request.namespace) : null
@@ -182,7 +185,6 @@ export class Store {
       if (history === undefined) histories.set(id, [stored])
       else history.push(stored)
     }
-    this.acceptedObjects += objects.length
   }
 }
 

@@ -5,7 +5,7 @@ export interface Queryable {
   query(
     text: string | { name?: string; text: string; values?: unknown[] },
     values?: unknown[],
-  ): Promise<{ rows: Record<string, unknown>[] }>
+  ): Promise<{ rows: Record<string, unknown>[]; rowCount: number | null }>
 }
 
 /**
@@ -40,14 +40,15 @@ const plain = /^[\w.:/+=-]+$/
  * ledger's largest cost in this process.
  */
 export function textArray(values: readonly (string | null)[]): string {
-  let literal = '{'
-  for (let index = 0; index < values.length; index += 1) {
-    const value = values[index] ?? null
-    if (index > 0) literal += ','
-    // An element that spells NULL would be read as null.
-    if (value === null) literal += 'NULL'
-    else if (plain.test(value) && value.toLowerCase() !== 'null') literal += value
-    else literal += `"${value.replace(/[\\"]/g, '\\$&')}"`
-  }
-  return `${literal}}`
+  // An array joins its elements natively; null becomes nothing, so it must not be joined.
+  const literals = values.every(isPlain) ? values : values.map(literal)
+  return `{${literals.join(',')}}`
+}
+
+/** An element that spells NULL would be read as null. */
+const isPlain = (value: string | null): boolean => value !== null && plain.test(value) && value.toLowerCase() !== 'null'
+
+function literal(value: string | null): string {
+  if (value === null) return 'NULL'
+  return isPlain(value) ? value : `"${value.replace(/[\\"]/g, '\\$&')}"`
 }

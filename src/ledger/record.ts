@@ -7,14 +7,8 @@ import { type Queryable, textArray } from './postgres.js'
  *
  * `expected` is the request that the ledger had when the object was sent: null for no row, '' for a row that was never
  * accepted. A row that is no longer that was written by another process, and is left alone; the count tells.
- *
- * `onConflict` is only said where it is needed: looking for a conflict before each insert costs a third of the statement.
- * The update is left out where nothing was known, for the same reason.
  */
-const recordReceipts = (
-  schema: string,
-  options: { readonly updates: boolean; readonly onConflict: string },
-): string => `
+const recordRequests = (schema: string): string => `
   WITH object AS (
     SELECT ($1::text[])[number] AS request_id, ($2::text[])[number] AS namespace, ($3::timestamptz[])[number] AS accepted_at,
            ($4::text[])[number] AS source, object_id, expected, fingerprint, lsn
@@ -31,23 +25,30 @@ const recordReceipts = (
     INSERT INTO ${schema}.submissions (namespace, object_id, request_id, submitted_at)
     SELECT namespace, object_id, request_id, accepted_at FROM object
     WHERE request_id IN (SELECT request_id FROM new_requests)
-  ), inserted AS (
+  )`
+
+const insertObjects = (schema: string): string => `
     INSERT INTO ${schema}.objects (namespace, object_id, source, state, request_id, fingerprint, accepted_at, lsn)
     SELECT namespace, object_id, source, 'accepted', request_id, fingerprint, accepted_at, lsn FROM object
-    WHERE expected IS NULL
-    ${options.onConflict}
-    RETURNING 1
-  )${options.updates ? `, updated AS (${updateObjects(schema)})` : ''}
-  SELECT (SELECT count(*) FROM inserted)${options.updates ? ' + (SELECT count(*) FROM updated)' : ''} AS recorded`
+    WHERE expected IS NULL`
 
-const updateObjects = (schema: string): string => `
+/** All objects are new. Looking for a conflict before each insert would cost a third of the statement. */
+const recordNew = (schema: string): string => `${recordRequests(schema)} ${insertObjects(schema)}`
+
+/** Some were known, or another process was first with one of them. */
+const recordAll = (schema: string): string => `${recordRequests(schema)}, inserted AS (${insertObjects(schema)}
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+  ), updated AS (
     UPDATE ${schema}.objects AS known
     SET source = object.source, state = 'accepted', request_id = object.request_id, fingerprint = object.fingerprint,
         accepted_at = object.accepted_at, lsn = object.lsn, attempts = 0, retry_at = NULL, error = NULL, key = NULL
     FROM object
     WHERE object.expected IS NOT NULL AND known.namespace = object.namespace AND known.object_id = object.object_id
       AND coalesce(known.request_id, '') IN (object.expected, object.request_id)
-    RETURNING 1`
+    RETURNING 1
+  )
+  SELECT FROM inserted UNION ALL SELECT FROM updated`
 
 const findConflicts = (schema: string): string => `
   SELECT sent.index
@@ -74,18 +75,16 @@ const markDirty = (schema: string): string => `
 
 /** The statements that write the ledger, for a quoted schema. */
 export class Recording {
-  readonly #inserts: string
-  readonly #insertsAndUpdates: string
-  readonly #contested: string
+  readonly #new: string
+  readonly #all: string
   readonly #conflicts: string
   readonly #parked: string
   readonly #unparked: readonly [string, string]
   readonly #dirty: string
 
   constructor(schema: string) {
-    this.#inserts = recordReceipts(schema, { updates: false, onConflict: '' })
-    this.#insertsAndUpdates = recordReceipts(schema, { updates: true, onConflict: '' })
-    this.#contested = recordReceipts(schema, { updates: true, onConflict: 'ON CONFLICT DO NOTHING' })
+    this.#new = recordNew(schema)
+    this.#all = recordAll(schema)
     this.#conflicts = findConflicts(schema)
     this.#parked = recordParked(schema)
     this.#unparked = recordUnparked(schema)
@@ -123,20 +122,17 @@ export class Recording {
     })
   }
 
+  /** How many objects were recorded. */
   async #insertReceipts(client: Queryable, receipts: readonly Receipt[]): Promise<number> {
     const values = receiptValues(receipts)
-    const updates = receipts.some(({ objects }) => objects.some((object) => object.known !== null))
-    const text = updates ? this.#insertsAndUpdates : this.#inserts
+    const known = receipts.some(({ objects }) => objects.some((object) => object.known != null))
     try {
-      const name = updates ? 'safetykit_record_all' : 'safetykit_record_new'
-      const { rows } = await client.query({ name, text, values })
-      return Number(rows[0]?.recorded)
+      if (!known) return (await client.query({ name: 'safetykit_record_new', text: this.#new, values })).rowCount ?? 0
     } catch (error) {
+      // Another process was first with one of them, or this is a repetition after a commit whose answer was lost.
       if (!isUniqueViolation(error)) throw error
-      // Another process was first on one of them, or this is a repetition after a commit whose answer was lost.
-      const { rows } = await client.query({ text: this.#contested, values })
-      return Number(rows[0]?.recorded)
     }
+    return (await client.query({ name: 'safetykit_record_all', text: this.#all, values })).rowCount ?? 0
   }
 }
 
@@ -153,7 +149,7 @@ function receiptValues(receipts: readonly Receipt[]): unknown[] {
   const numbers: number[] = []
   const ids: string[] = []
   const expected: (string | null)[] = []
-  const fingerprints: string[] = []
+  const fingerprints: (string | null)[] = []
   const lsns: (string | null)[] = []
   for (const { requestId, namespace, acceptedAt, objects } of receipts) {
     let source: string | null = null
@@ -167,9 +163,10 @@ function receiptValues(receipts: readonly Receipt[]): unknown[] {
       }
       numbers.push(groups.sources.length)
       ids.push(object.id)
-      expected.push(object.known === null ? null : (object.known.requestId ?? ''))
-      fingerprints.push(object.fingerprint)
-      lsns.push(object.lsn === null ? null : formatLsn(object.lsn))
+      const { known, sending } = object
+      expected.push(known == null ? null : (known.requestId ?? ''))
+      fingerprints.push(sending?.fingerprint ?? null)
+      lsns.push(sending?.lsn == null ? null : formatLsn(sending.lsn))
     }
   }
   return [

@@ -5,6 +5,7 @@ import { SyncError } from '../errors.js'
 import { type Lsn, parseLsn } from '../lsn.js'
 import { compileTable } from '../mapping/mapper.js'
 import type { MappingPlan } from '../mapping/mapping-plan.js'
+import { keyAsBound } from './row-keys.js'
 import type { Source, Sources, Target } from './sources.js'
 
 interface RowReading {
@@ -18,18 +19,21 @@ const movedCodes = new Set(['42P01', '42703', '3F000'])
 /** Reads rows as they are now and maps them, by the column types that the answer itself names. */
 export function rowsReader({ db, sources }: RowReading): ReadRows {
   return async (origin, rows) => {
-    const keys = rows.map((row) => row.key)
     for (let attempt = 1; ; attempt += 1) {
       const found = sources.ofOrigin(origin)
       if (found === undefined || found.source.misfit !== null) return rows.map(() => ({ kind: 'unfit' }))
       const { source, target } = found
+      const keys = rows.map(({ key }) => keyAsBound(source.bound, key))
       const read = await readUnlessMoved(db, source, keys)
       const plan = read === null ? null : planFor(source, target, read, sources)
-      if (read === null || plan === null) {
-        // A migration has been here. If the mapping fits what it left, the read is worth another try; else the keys wait.
-        if (attempt === 2) throw new SyncError('TABLE_UNFIT', `The table ${source.name} changed while it was read`)
+      // A migration has been here, or perhaps so: a key that is none of the table's may be one since its key was retyped.
+      // If the mapping fits what it left, the read is worth another try; else the keys wait.
+      if (attempt === 1 && (plan === null || read?.rows.includes(undefined))) {
         await sources.refresh()
         continue
+      }
+      if (read === null || plan === null) {
+        throw new SyncError('TABLE_UNFIT', `The table ${source.name} changed while it was read`)
       }
       // Asked after the read: everything that the read saw lies before.
       const position = await db.query(currentPosition)

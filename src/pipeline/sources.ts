@@ -8,10 +8,11 @@ import { type Catalog, readCatalog } from '../mapping/catalog.js'
 import { idFromKey } from '../mapping/mapping-plan.js'
 import { tombstone } from '../mapping/object.js'
 import type { Queryable, TypeCatalog } from '../mapping/types.js'
+import { keyAsBound } from './row-keys.js'
 
 /** A mapped table and where its rows go. */
 export interface Source {
-  /** `schema.table`: `objects.source`, `dirty.source`. */
+  /** `schema.table` as the mapping has it; the table itself may have been renamed since. */
   readonly name: string
   /** How it was bound when the mapping last fitted. */
   readonly bound: BoundTable
@@ -28,6 +29,16 @@ export interface Target {
   idOf(key: RowKey): string | undefined
 }
 
+/** Which target of which source. */
+interface Place {
+  readonly source: string
+  readonly index: number
+}
+
+const tablesByOid = `SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS name
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY ($1::oid[])`
+
 interface SourcesOptions {
   readonly db: Queryable
   readonly resolved: ResolvedSync
@@ -39,16 +50,16 @@ interface SourcesOptions {
 export class Sources {
   readonly #options: SourcesOptions
   readonly #byName = new Map<string, Source>()
-  readonly #byOid = new Map<number, Source>()
-  readonly #byOrigin = new Map<Origin, { readonly source: string; readonly target: Target }>()
+  readonly #nameByOid = new Map<number, string>()
+  /** Also of origins that were replaced by a refresh: objects on their way hold them. */
+  readonly #places = new Map<Origin, Place>()
   #types: TypeCatalog
   #refreshing: Promise<void> | null = null
 
   private constructor(options: SourcesOptions, catalog: Catalog, bound: readonly BoundTable[]) {
     this.#options = options
     this.#types = catalog.types
-    for (const table of bound)
-      this.#set({ name: table.source, bound: table, targets: this.#targets(table), misfit: null })
+    for (const table of bound) this.#bind(table.source, table)
   }
 
   /** @throws ConfigError where the mapping does not fit the database, with all that does not. */
@@ -66,19 +77,22 @@ export class Sources {
     return this.#types
   }
 
+  /** By the name in the mapping, or by the one that the table was given since. */
   get(name: string): Source | undefined {
+    return this.#byName.get(name) ?? this.all.find((source) => source.bound.source === name)
+  }
+
+  /** By OID: a table that was renamed is still the one that is mapped. By name where it was made anew. */
+  ofRelation(relation: { readonly oid: number; readonly schema: string; readonly name: string }): Source | undefined {
+    const name = this.#nameByOid.get(relation.oid) ?? `${relation.schema}.${relation.name}`
     return this.#byName.get(name)
   }
 
-  /** By name, or else by OID: a table that was renamed is still the one that is mapped. */
-  ofRelation(relation: { readonly oid: number; readonly schema: string; readonly name: string }): Source | undefined {
-    return this.#byName.get(`${relation.schema}.${relation.name}`) ?? this.#byOid.get(relation.oid)
-  }
-
   ofOrigin(origin: Origin): { readonly source: Source; readonly target: Target } | undefined {
-    const found = this.#byOrigin.get(origin)
-    const source = found === undefined ? undefined : this.#byName.get(found.source)
-    return found === undefined || source === undefined ? undefined : { source, target: found.target }
+    const place = this.#places.get(origin)
+    const source = place === undefined ? undefined : this.#byName.get(place.source)
+    const target = place === undefined ? undefined : source?.targets[place.index]
+    return source === undefined || target === undefined ? undefined : { source, target }
   }
 
   /** Reads the catalogue again: after a migration, or to see whether a misfit has been mended. */
@@ -90,23 +104,37 @@ export class Sources {
   }
 
   async #refresh(): Promise<void> {
-    const { db, resolved, defaultSchema } = this.#options
-    const catalog = await readCatalog(db, tableNames(resolved.mappings), { defaultSchema })
+    const { db, resolved, defaultSchema, logger } = this.#options
+    const tables = await this.#tablesByOid()
+    const names = [...tableNames(resolved.mappings), ...tables.values()]
+    const catalog = await readCatalog(db, names, { defaultSchema })
     this.#types = catalog.types
     for (const before of this.all) {
-      const mappings = before.targets.map((target) => target.mapping)
+      const table = tables.get(before.bound.table.oid)
+      const mappings = before.targets.map(({ mapping }) => (table === undefined ? mapping : { ...mapping, table }))
       try {
         const [bound] = bindMappings(mappings, catalog, { capture: resolved.capture })
         if (bound === undefined) continue
-        if (before.misfit !== null)
-          this.#options.logger.info('The mapping fits its table again', { source: before.name })
-        this.#set({ ...before, bound, misfit: null })
+        if (before.misfit !== null) logger.info('The mapping fits its table again', { source: before.name })
+        if (bound.source !== before.bound.source) {
+          const hint = `Change the mapping to "${bound.source}" before the next start. Its rows arrive as before.`
+          logger.warn('A mapped table was renamed', { source: before.name, table: bound.source, hint })
+        }
+        this.#bind(before.name, bound)
       } catch (error) {
         if (!(error instanceof ConfigError)) throw error
         if (before.misfit?.message !== error.message) this.#tell(before.name, error)
-        this.#set({ ...before, misfit: error })
+        this.#byName.set(before.name, { ...before, misfit: error })
       }
     }
+  }
+
+  /** What the tables are called now. */
+  async #tablesByOid(): Promise<ReadonlyMap<number, Mapping['table']>> {
+    const oids = this.all.map((source) => source.bound.table.oid)
+    const { rows } = await this.#options.db.query({ text: tablesByOid, values: [oids] })
+    const tables = rows as readonly { readonly oid: string; readonly schema: string; readonly name: string }[]
+    return new Map(tables.map(({ oid, schema, name }) => [Number(oid), { schema, name }]))
   }
 
   #tell(source: string, misfit: ConfigError): void {
@@ -115,10 +143,11 @@ export class Sources {
     this.#options.logger.error('The mapping does not fit its table any more', { source, mistakes, hint })
   }
 
-  #set(source: Source): void {
-    this.#byName.set(source.name, source)
-    this.#byOid.set(source.bound.table.oid, source)
-    for (const target of source.targets) this.#byOrigin.set(target.origin, { source: source.name, target })
+  #bind(name: string, bound: BoundTable): void {
+    const targets = this.#targets(bound)
+    this.#byName.set(name, { name, bound, targets, misfit: null })
+    this.#nameByOid.set(bound.table.oid, name)
+    for (const [index, { origin }] of targets.entries()) this.#places.set(origin, { source: name, index })
   }
 
   #targets(bound: BoundTable): Target[] {
@@ -131,7 +160,7 @@ export class Sources {
         keyOf: keyOfId(mapping, bound.keyColumns),
         tombstone: mapping.onDelete === 'tombstone' ? tombstone : null,
       },
-      idOf: (key) => idFromKey(mapping, primaryKey, key),
+      idOf: (key) => idFromKey(mapping, primaryKey, keyAsBound(bound, key)),
     }))
   }
 }

@@ -3,11 +3,12 @@ import type { RowMessage } from '../capture/replication/pgoutput-messages.js'
 import type { StreamMessage, WalConsumer } from '../capture/replication/wal-stream-options.js'
 import { LowWatermark, type PendingTransaction } from '../capture/replication/watermark.js'
 import type { Arrival, Content, Ticket } from '../delivery/ports.js'
-import { SyncError } from '../errors.js'
+import type { SyncError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Lsn } from '../lsn.js'
 import { compileTable } from '../mapping/mapper.js'
 import type { MappingPlan } from '../mapping/mapping-plan.js'
+import { renamedKeyColumn } from './row-keys.js'
 import type { Source, Sources, Target } from './sources.js'
 
 interface WalChangesOptions {
@@ -76,7 +77,6 @@ export class WalChanges implements WalConsumer {
         break
       case 'begin':
         this.#watermark.begin(message.commitLsn)
-        this.#replayed = message.commitLsn <= this.#options.replayedThrough
         break
       case 'commit':
         this.#watermark.commit(message.endLsn)
@@ -101,6 +101,8 @@ export class WalChanges implements WalConsumer {
   #onRow(message: RowMessage, lsn: Lsn): void {
     const relationPlan = this.#plans.get(message.relation)
     if (relationPlan == null) return
+    // By the record, as what is sent is: the commit of a long transaction may lie far behind its rows.
+    this.#replayed = lsn <= this.#options.replayedThrough
     if (relationPlan.mapped === null) this.#hint(message, relationPlan, lsn)
     else for (const { target, plan } of relationPlan.mapped) this.#change(message, { target, plan, relationPlan, lsn })
   }
@@ -118,7 +120,9 @@ export class WalChanges implements WalConsumer {
     const mapped = plan.map(cells)
     const id = mapped.id
     if (id === undefined) {
-      this.#withoutId(relationPlan.source, mapped.kind === 'invalid' ? mapped.error : null)
+      // A large id that this update left alone is not in the WAL, and the key does not hold it: only a scan finds the row.
+      if (mapped.kind === 'incomplete') this.#options.markTable(relationPlan.source.name, this.#take())
+      else if (mapped.kind === 'invalid') this.#withoutId(relationPlan.source, mapped.error)
       return
     }
     // A changed key: what was known under the old id is no more.
@@ -168,16 +172,18 @@ export class WalChanges implements WalConsumer {
     return this.#ticket
   }
 
-  #withoutId(source: Source, error: SyncError | null): void {
-    const failure = error ?? new SyncError('INTERNAL', 'A row came without its key')
-    this.#options.logger.error('A row without an id cannot be sent', { source: source.name, error: failure })
+  #withoutId(source: Source, error: SyncError): void {
+    this.#options.logger.error('A row without an id cannot be sent', { source: source.name, error })
   }
 
   #compile(relation: Relation): RelationPlan | null {
     const { sources, logger } = this.#options
     const source = sources.ofRelation(relation)
     if (source === undefined) return null
-    const plan = compileTable(source.bound, relation.columns, sources.types)
+    const { bound } = source
+    const plan = compileTable(bound, relation.columns, sources.types)
+    const sameName = relation.schema === bound.table.schema && relation.name === bound.table.name
+    if (!sameName || source.misfit !== null) this.#lookAgain(source)
     if (plan.fits) {
       const mapped = plan.mappings.flatMap((mapping) => {
         const target = source.targets.find((candidate) => candidate.mapping === mapping.mapping)
@@ -186,9 +192,7 @@ export class WalChanges implements WalConsumer {
       return { source, columns: plan.columns, key: plan.key, mapped }
     }
     const { missing, unknownTypes } = plan
-    const generated = source.bound.table.columns
-      .filter((column) => column.generated !== 'no')
-      .map((column) => column.name)
+    const generated = bound.table.columns.filter((column) => column.generated !== 'no').map((column) => column.name)
     if (missing.every((name) => generated.includes(name))) {
       logger.debug('Rows of this table are read, since the WAL does not hold all that is mapped', {
         source: source.name,
@@ -196,16 +200,32 @@ export class WalChanges implements WalConsumer {
     } else {
       const facts = { source: source.name, missing, unknownTypes }
       logger.warn('The table was not as the mapping has it when this was written; its rows are read instead', facts)
+      this.#lookAgain(source)
     }
     return keysOnly(source, relation)
+  }
+
+  /** A migration may have been here: whether the mapping fits what it left is told now, not with the next read. */
+  #lookAgain(source: Source): void {
+    this.#options.sources.refresh().catch((error: unknown) => {
+      this.#options.logger.warn('The catalogue could not be read, trying again', { source: source.name, error })
+    })
   }
 }
 
 /** For a relation that the mapping does not fit: as much of the key as it has. */
 function keysOnly(source: Source, relation: Relation): RelationPlan {
-  const names = source.bound.keyColumns
-  const columns = relation.columns.flatMap((column, index) => (names.includes(column.name) ? [index] : []))
-  const order = columns.map((index) => relation.columns[index]?.name ?? '')
+  const { bound } = source
+  const identity = relation.replicaIdentity === 'full' ? [] : relation.columns.filter((column) => column.isKey)
+  const names = identity.map((column) => column.name)
+  const renamed = renamedKeyColumn(bound, names)
+  const order: string[] = []
+  const columns = relation.columns.flatMap(({ name }, index) => {
+    const boundName = name === renamed?.from ? renamed.to : name
+    if (!bound.keyColumns.includes(boundName)) return []
+    order.push(boundName)
+    return [index]
+  })
   const key = (cells: readonly Cell[]): RowKey =>
     Object.fromEntries(order.flatMap((name, at) => (typeof cells[at] === 'string' ? [[name, cells[at]]] : [])))
   return { source, columns, key, mapped: null }

@@ -30,8 +30,7 @@ const nothing: Records = { receipts: [], parked: [], deferred: [], unparked: [] 
 const object = (id: string, known: KnownObject | null = null, fingerprint = `f-${id}`): ReceiptObject => ({
   id,
   source: 'public.products',
-  fingerprint,
-  lsn: 0x10n,
+  sending: { fingerprint, lsn: 0x10n },
   known,
   key: () => ({ id }),
 })
