@@ -32,6 +32,14 @@ export interface DirtyStore {
 }
 
 /**
+ * Users write keys by hand: a number arrives as its digits (JavaScript would round a large one), and what is no object at
+ * all as a key without columns.
+ */
+const keyAsTexts = `CASE WHEN pg_catalog.jsonb_typeof(d.key) = 'object' THEN
+  (SELECT coalesce(pg_catalog.jsonb_object_agg(k.key, k.value), '{}') FROM pg_catalog.jsonb_each_text(d.key) AS k)
+  ELSE '{}' END`
+
+/**
  * Works off the keys in `dirty`: hands them over in the order of their marks, and deletes each by its `seq` once settled.
  * Rows are read without locking and a writer only ever inserts, so it can never wait for us.
  */
@@ -49,7 +57,7 @@ export class DirtyQueue {
     const table = `${escapeIdentifier(options.schema)}.dirty`
     this.#options = options
     this.#maxInHand = options.maxInHand ?? 1_000
-    this.#select = `SELECT seq, source, key, force FROM ${table}
+    this.#select = `SELECT seq, source, ${keyAsTexts} AS key, force FROM ${table} AS d
       WHERE key IS NOT NULL AND source = ANY($1::text[]) AND seq <> ALL($2::bigint[]) ORDER BY seq LIMIT $3`
     this.#delete = `DELETE FROM ${table} WHERE seq = ANY($1::bigint[])`
   }

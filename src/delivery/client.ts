@@ -1,4 +1,4 @@
-import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
+import { type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici'
 import type { FieldSettings } from '../config/resolved.js'
 import { SyncError } from '../errors.js'
 import { isSettingsAnswer, readAddAnswer, readRefusal } from './answers.js'
@@ -13,7 +13,7 @@ export interface ClientOptions {
   readonly timeoutMs: number
   /** Connections at most; one request at a time on each. */
   readonly maxConnections: number
-  /** As in the environment; `undefined` leaves it to `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. */
+  /** The values of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. Default: no proxy. */
   readonly proxy?: { readonly httpProxy?: string; readonly httpsProxy?: string; readonly noProxy?: string } | undefined
 }
 
@@ -62,9 +62,11 @@ export class SafetyKitClient {
       headersTimeout: 0,
       bodyTimeout: 0,
     }
-    // Without a proxy in the environment this is a plain Agent: the proxy agent costs a look-up a request.
+    // Without a proxy there is one origin, and nothing has to be looked up for a request.
     const proxied = [options.proxy?.httpProxy, options.proxy?.httpsProxy].some((value) => value)
-    this.#agent = proxied ? new EnvHttpProxyAgent({ ...connections, ...options.proxy }) : new Agent(connections)
+    this.#agent = proxied
+      ? new EnvHttpProxyAgent({ ...connections, ...options.proxy })
+      : new Pool(this.#origin, connections)
     this.#headers = {
       authorization: `Bearer ${options.apiKey}`,
       'content-type': 'application/json',

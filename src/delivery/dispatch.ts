@@ -62,8 +62,6 @@ export class Dispatcher {
   readonly #marks: Gather<string, Ticket>
   readonly #queries = new Set<Promise<void>>()
   readonly #settled = { accepted: 0, unchanged: 0, parked: 0 }
-  /** Objects that the API may have in a state that is not recorded. */
-  readonly #inDoubt = new Set<ObjectSlot>()
   #pendingBytes = 0
   #stopped = false
   #idleWaiters: (() => void)[] = []
@@ -79,7 +77,7 @@ export class Dispatcher {
         accepted: (lane, batch, requestId) => this.#accepted(lane, batch, requestId),
         refused: (lane, slot, error, status) => this.#refused(lane, slot, error, status),
         returned: (lane, slot, options) => {
-          this.#takeBack(slot, options)
+          this.#takeBack(lane, slot, options)
           this.#proceed(lane, slot)
         },
         unauthorized: (error) => options.onUnauthorized(error),
@@ -112,16 +110,13 @@ export class Dispatcher {
     let slot = lane.slots.get(arrival.id)
     if (slot === undefined) {
       slot = new ObjectSlot(arrival.origin, arrival.id)
+      slot.force = lane.inDoubt.has(arrival.id)
       lane.slots.set(arrival.id, slot)
-      slot.take(arrival)
-      this.#count(slot.bytes())
       slot.busy = true
       this.#track(this.#lookups.add(lane, slot))
-      return
     }
-    const before = slot.bytes()
     slot.take(arrival)
-    this.#count(slot.bytes() - before)
+    this.#count(slot)
     if (!slot.busy) this.#proceed(lane, slot)
   }
 
@@ -145,7 +140,7 @@ export class Dispatcher {
     await this.#sender.halt()
     while (this.#queries.size > 0) await Promise.allSettled(this.#queries)
     await this.#recorder.idle()
-    return { inDoubt: this.#inDoubt.size > 0 }
+    return { inDoubt: this.#sender.inDoubt || this.#recorder.hasGivenUp }
   }
 
   /** Gives up on a ledger that cannot be written: {@link stop} resolves, and what it did not take comes again. */
@@ -220,10 +215,11 @@ export class Dispatcher {
   }
 
   #makeReady(lane: Lane, slot: ObjectSlot, content: ObjectContent): void {
-    const before = slot.bytes()
-    slot.waiting = content
-    this.#count(slot.bytes() - before)
-    const bytes = Buffer.byteLength(content.json) + 1
+    if (content !== slot.waiting) {
+      slot.waiting = content
+      this.#count(slot)
+    }
+    const bytes = Buffer.byteLength(content.json)
     const most = this.#sender.maxObjectBytes
     if (bytes > most) {
       const error = new SyncError(
@@ -236,7 +232,7 @@ export class Dispatcher {
       lane.remove(slot)
       this.#park(lane, slot, error, null)
     } else {
-      lane.put(slot, bytes, this.#now())
+      lane.put(slot, bytes + 1, this.#now())
       this.#sender.pumpSoon()
     }
   }
@@ -250,7 +246,7 @@ export class Dispatcher {
         const { fingerprint, lsn } = slot.sending
         slot.known = { state: 'accepted', requestId, fingerprint, lsn, attempts: 0 }
         slot.failures = 0
-        this.#inDoubt.delete(slot)
+        if (lane.inDoubt.size > 0) lane.inDoubt.delete(slot.id)
         this.#finish(lane, slot)
       }
     })
@@ -259,23 +255,22 @@ export class Dispatcher {
   /** A newer state that waits has its own chance; else the object is parked. */
   #refused(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void {
     const superseded = slot.waiting !== null
-    this.#takeBack(slot, { ambiguous: status === null || status >= 500 })
+    this.#takeBack(lane, slot, { ambiguous: status === null || status >= 500 })
     if (superseded) this.#proceed(lane, slot)
     else this.#park(lane, slot, error, status)
   }
 
   /** If the API may have what was sent, whatever comes next must not be taken for unchanged. */
-  #takeBack(slot: ObjectSlot, { ambiguous }: { readonly ambiguous: boolean }): void {
+  #takeBack(lane: Lane, slot: ObjectSlot, { ambiguous }: { readonly ambiguous: boolean }): void {
     const { sending } = slot
     if (sending === null) return
-    if (ambiguous) this.#inDoubt.add(slot)
+    if (ambiguous) lane.inDoubt.add(slot.id)
     this.#handBack(slot, sending, { force: ambiguous })
   }
 
   #handBack(slot: ObjectSlot, content: Content, options: { readonly force: boolean }): void {
-    const before = slot.bytes()
     slot.handBack(content, options)
-    this.#count(slot.bytes() - before)
+    this.#count(slot)
   }
 
   #park(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void {
@@ -289,7 +284,7 @@ export class Dispatcher {
     this.#options.logger.warn('An object was refused and parked', facts)
     this.#settled.parked += 1
     slot.failures = 0
-    this.#inDoubt.delete(slot)
+    lane.inDoubt.delete(slot.id)
     const parked = [{ namespace, id: slot.id, source, key: slot.key(), error, status, attempts, retryAt }]
     const known = slot.known ?? { requestId: null, fingerprint: null, lsn: null }
     this.#record(lane, slot, { parked }, { ...known, state, attempts })
@@ -297,9 +292,8 @@ export class Dispatcher {
 
   /** Records what became of the waiting state, without a request. */
   #record(lane: Lane, slot: ObjectSlot, records: Partial<Records>, known: KnownObject | null): void {
-    const before = slot.bytes()
     slot.begin()
-    this.#count(slot.bytes() - before)
+    this.#count(slot)
     this.#recorder.record(records, 1, () => {
       slot.known = known
       this.#finish(lane, slot)
@@ -308,20 +302,27 @@ export class Dispatcher {
 
   /** Settles the state that was under way; what arrived meanwhile is next. */
   #finish(lane: Lane, slot: ObjectSlot): void {
-    const before = slot.bytes()
     const tickets = slot.finish()
-    this.#count(slot.bytes() - before)
     if (slot.waiting === null) {
       lane.slots.delete(slot.id)
-      this.#count(-slot.bytes())
+      this.#release(slot)
     } else {
+      this.#count(slot)
       this.#proceed(lane, slot)
     }
     for (const ticket of tickets) ticket.settle()
   }
 
-  #count(bytes: number): void {
-    this.#pendingBytes += bytes
+  #count(slot: ObjectSlot): void {
+    const bytes = slot.bytes()
+    this.#pendingBytes += bytes - slot.countedBytes
+    slot.countedBytes = bytes
+    this.#options.onPendingBytes(this.#pendingBytes)
+  }
+
+  #release(slot: ObjectSlot): void {
+    this.#pendingBytes -= slot.countedBytes
+    slot.countedBytes = 0
     this.#options.onPendingBytes(this.#pendingBytes)
     if (this.#pendingBytes !== 0) return
     for (const resolve of this.#idleWaiters.splice(0)) resolve()

@@ -11,6 +11,8 @@ const parkAfterFailures = 4
 export class Lane {
   readonly namespace: string
   readonly slots = new Map<string, ObjectSlot>()
+  /** Objects that the API may have in a state that is not recorded: what comes next must not be taken for unchanged. */
+  readonly inDoubt = new Set<string>()
   inFlight = 0
   readonly #settings: DeliverySettings
   /** With the bytes of each. */

@@ -30,6 +30,11 @@ export class Recorder {
     this.#random = options.random
   }
 
+  /** Whether something was given up, of what the API may have accepted. */
+  get hasGivenUp(): boolean {
+    return this.#abandoned && this.#queue.length > 0
+  }
+
   /** `done` is called once the records are durable. */
   record(records: Partial<Records>, objects: number, done: () => void): void {
     this.#queue.push({ records, objects, done })

@@ -7,6 +7,9 @@ import { ConcurrencyLimit } from './concurrency.js'
 import { Lane } from './lane.js'
 import type { ObjectSlot } from './slot.js'
 
+/** The longest that a timer can wait. A longer one would go off at once. */
+const maxTimerMs = 2 ** 31 - 1
+
 export interface SenderOptions {
   readonly client: Pick<SafetyKitClient, 'add'>
   readonly settings: DeliverySettings
@@ -24,7 +27,7 @@ export interface SenderEvents {
   refused(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void
   /** It did not get through; `ambiguous`: the API may have it all the same. */
   returned(lane: Lane, slot: ObjectSlot, options: { readonly ambiguous: boolean }): void
-  /** The key is wrong. Nothing more is sent. */
+  /** The key is wrong. Nothing more is sent. Told once, however many requests were in flight. */
   unauthorized(error: SyncError): void
 }
 
@@ -42,6 +45,7 @@ export class Sender {
   #pumping: NodeJS.Immediate | null = null
   #timerAtMs = Number.POSITIVE_INFINITY
   #halted = false
+  #unauthorized = false
 
   constructor(options: SenderOptions, events: SenderEvents) {
     this.#options = options
@@ -59,10 +63,17 @@ export class Sender {
     return this.#limit.limit
   }
 
+  /** Whether the API may have a state of any object that is not recorded. */
+  get inDoubt(): boolean {
+    for (const lane of this.#lanes.values()) if (lane.inDoubt.size > 0) return true
+    return false
+  }
+
   lane(namespace: string): Lane {
     let lane = this.#lanes.get(namespace)
     if (lane === undefined) {
-      lane = new Lane(namespace, this.#options.settings)
+      // A comma is counted with each object, and the last one has none.
+      lane = new Lane(namespace, { ...this.#options.settings, maxBatchBytes: this.maxObjectBytes + 1 })
       this.#lanes.set(namespace, lane)
     }
     return lane
@@ -83,12 +94,15 @@ export class Sender {
     const nowMs = this.#options.nowMs()
     let nextMs = Number.POSITIVE_INFINITY
     for (const lane of this.#lanes.values()) {
-      let dueMs = lane.dueAtMs()
-      while (dueMs <= nowMs && this.#requests.size < this.#limit.limit) {
-        this.#deliver(lane, lane.takeBatch())
-        dueMs = lane.dueAtMs()
+      const dueMs = lane.dueAtMs()
+      if (dueMs > nowMs || this.#requests.size >= this.#limit.limit) {
+        nextMs = Math.min(nextMs, dueMs)
+        continue
       }
-      nextMs = Math.min(nextMs, dueMs)
+      this.#deliver(lane, lane.takeBatch())
+      // Behind all others, where this loop comes by again: a long backlog is not to keep other namespaces waiting.
+      this.#lanes.delete(lane.namespace)
+      this.#lanes.set(lane.namespace, lane)
     }
     // At the limit the end of a request pumps again.
     this.#wakeAt(this.#requests.size < this.#limit.limit ? nextMs : Number.POSITIVE_INFINITY, nowMs)
@@ -114,7 +128,7 @@ export class Sender {
         this.#timer = null
         this.pump()
       },
-      Math.max(1, atMs - nowMs),
+      Math.min(Math.max(1, atMs - nowMs), maxTimerMs),
     )
   }
 
@@ -170,7 +184,8 @@ export class Sender {
       case 'unauthorized':
         this.#halted = true
         for (const slot of batch) this.#events.returned(lane, slot, { ambiguous: false })
-        this.#events.unauthorized(outcome.error)
+        if (!this.#unauthorized) this.#events.unauthorized(outcome.error)
+        this.#unauthorized = true
         break
       case 'rejected': {
         const [first] = batch

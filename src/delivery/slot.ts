@@ -29,6 +29,8 @@ export class ObjectSlot {
   sending: ObjectContent | null = null
   /** Whether a step (look-up, read, request, record) is under way; what arrives meanwhile waits for its end. */
   busy = false
+  /** As much of {@link ObjectSlot.bytes} as the dispatcher has counted. */
+  countedBytes = 0
   /** Since when it could be sent. */
   readySinceMs = 0
   /** Requests in a row that held this object and failed in a way that is retried. */
@@ -36,8 +38,9 @@ export class ObjectSlot {
   aloneSinceMs = 0
   /** Of these failures, those that speak against the object; see `Lane.blames`. */
   failuresAmongSuccesses = 0
-  /** Of the state that a step has under way. */
-  #underWay: { readonly tickets: Ticket[]; readonly force: boolean } | null = null
+  /** Of the state that a step has under way; `null` where none is. */
+  #begunTickets: Ticket[] | null = null
+  #begunForce = false
   #key: RowKey | null = null
 
   constructor(origin: Origin, id: string) {
@@ -56,7 +59,7 @@ export class ObjectSlot {
     this.force ||= arrival.force
     if (before === null) {
       this.waiting = content
-      this.force ||= arrival.replayed && (content.kind === 'unread' || this.#underWay !== null)
+      this.force ||= arrival.replayed && (content.kind === 'unread' || this.#begunTickets !== null)
     } else {
       this.waiting = newer(before, content)
       this.force ||= arrival.replayed && !sameContent(before, content)
@@ -65,7 +68,8 @@ export class ObjectSlot {
 
   /** The waiting state is being dealt with: what arrives from here on is not covered by it. */
   begin(): void {
-    this.#underWay = { tickets: this.tickets, force: this.force }
+    this.#begunTickets = this.tickets
+    this.#begunForce = this.force
     this.busy = true
     this.waiting = null
     this.tickets = noTickets
@@ -74,8 +78,8 @@ export class ObjectSlot {
 
   /** The step is done with its state. Returns the tickets to settle. */
   finish(): readonly Ticket[] {
-    const tickets = this.#underWay?.tickets ?? []
-    this.#underWay = null
+    const tickets = this.#begunTickets ?? noTickets
+    this.#begunTickets = null
     this.sending = null
     this.busy = false
     return tickets
@@ -83,12 +87,12 @@ export class ObjectSlot {
 
   /** The step hands back a state (what was read, or what did not get through); a newer one that arrived may replace it. */
   handBack(content: Content, options: { readonly force: boolean }): void {
-    const begun = this.#underWay
+    const begun = this.#begunTickets
     const arrived = this.waiting
     this.waiting = arrived === null ? content : newer(content, arrived)
-    this.tickets = begun === null ? this.tickets : begun.tickets.concat(this.tickets)
-    this.force ||= options.force || (begun?.force ?? false)
-    this.#underWay = null
+    this.tickets = begun === null ? this.tickets : begun.concat(this.tickets)
+    this.force ||= options.force || (begun !== null && this.#begunForce)
+    this.#begunTickets = null
     this.sending = null
     this.busy = false
   }
@@ -107,7 +111,7 @@ export class ObjectSlot {
   /** The memory it holds, about. */
   bytes(): number {
     const json = (this.waiting?.kind === 'object' ? this.waiting.json.length : 0) + (this.sending?.json.length ?? 0)
-    return slotBytes + json + ticketBytes * (this.tickets.length + (this.#underWay?.tickets.length ?? 0))
+    return slotBytes + json + ticketBytes * (this.tickets.length + (this.#begunTickets?.length ?? 0))
   }
 }
 

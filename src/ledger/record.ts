@@ -2,41 +2,56 @@ import type { DeferredKey, ParkedObject, Receipt, Records } from '../delivery/po
 import { formatLsn } from '../lsn.js'
 import { type Queryable, textArray } from './postgres.js'
 
+/*
+ * Receipts: `requests`, `submissions` and `objects` in one statement. Objects of one request and one table are a group;
+ * each object names its group by number.
+ */
+const ofGroup = `($1::text[])[number] AS request_id, ($2::text[])[number] AS namespace, ($3::timestamptz[])[number] AS accepted_at,
+  ($4::text[])[number] AS source`
+const requestColumns = 'request_id, namespace, kind, object_count, status, created_at, updated_at'
+const requests = `
+  SELECT request_id, namespace, 'add', object_count, 'accepted', accepted_at, accepted_at
+  FROM unnest($8::text[], $9::text[], $10::integer[], $11::timestamptz[])
+    AS r (request_id, namespace, object_count, accepted_at)`
+const submissionColumns = 'namespace, object_id, request_id, submitted_at'
+const submissions = 'SELECT namespace, object_id, request_id, accepted_at FROM object'
+const objectColumns = 'namespace, object_id, source, state, request_id, fingerprint, accepted_at, lsn'
+const objects = `
+  SELECT namespace, object_id, source, 'accepted', request_id, fingerprint, accepted_at, lsn FROM object`
+
+/** All objects are new. To look for conflicts before each insert would cost as much as the inserts. */
+const recordNew = (schema: string): string => `
+  WITH object AS (
+    SELECT ${ofGroup}, object_id, fingerprint, lsn
+    FROM unnest($5::integer[], $6::text[], $7::text[], $12::pg_lsn[]) AS o (number, object_id, fingerprint, lsn)
+  ), new_requests AS (
+    INSERT INTO ${schema}.requests (${requestColumns}) ${requests}
+  ), new_submissions AS (
+    INSERT INTO ${schema}.submissions (${submissionColumns}) ${submissions}
+  )
+  INSERT INTO ${schema}.objects (${objectColumns}) ${objects}`
+
 /**
- * Receipts: `requests`, `submissions` and `objects` in one statement. Objects of one request and one table are a group.
+ * Some objects were known, or another process was first with one of them, or all of it is there already.
  *
  * `expected` is the request that the ledger had when the object was sent: null for no row, '' for a row that was never
  * accepted. A row that is no longer that was written by another process, and is left alone; the count tells.
  */
-const recordRequests = (schema: string): string => `
+const recordAny = (schema: string): string => `
   WITH object AS (
-    SELECT ($1::text[])[number] AS request_id, ($2::text[])[number] AS namespace, ($3::timestamptz[])[number] AS accepted_at,
-           ($4::text[])[number] AS source, object_id, expected, fingerprint, lsn
-    FROM unnest($5::integer[], $6::text[], $7::text[], $8::text[], $9::pg_lsn[])
-      AS o (number, object_id, expected, fingerprint, lsn)
+    SELECT ${ofGroup}, object_id, fingerprint, lsn, expected
+    FROM unnest($5::integer[], $6::text[], $7::text[], $12::pg_lsn[], $13::text[])
+      AS o (number, object_id, fingerprint, lsn, expected)
   ), new_requests AS (
-    INSERT INTO ${schema}.requests (request_id, namespace, kind, object_count, status, created_at, updated_at)
-    SELECT request_id, namespace, 'add', object_count, 'accepted', accepted_at, accepted_at
-    FROM unnest($10::text[], $11::text[], $12::integer[], $13::timestamptz[])
-      AS r (request_id, namespace, object_count, accepted_at)
+    INSERT INTO ${schema}.requests (${requestColumns}) ${requests}
     ON CONFLICT DO NOTHING
     RETURNING request_id
   ), new_submissions AS (
-    INSERT INTO ${schema}.submissions (namespace, object_id, request_id, submitted_at)
-    SELECT namespace, object_id, request_id, accepted_at FROM object
+    INSERT INTO ${schema}.submissions (${submissionColumns}) ${submissions}
     WHERE request_id IN (SELECT request_id FROM new_requests)
-  )`
-
-const insertObjects = (schema: string): string => `
-    INSERT INTO ${schema}.objects (namespace, object_id, source, state, request_id, fingerprint, accepted_at, lsn)
-    SELECT namespace, object_id, source, 'accepted', request_id, fingerprint, accepted_at, lsn FROM object
-    WHERE expected IS NULL`
-
-/** All objects are new. Looking for a conflict before each insert would cost a third of the statement. */
-const recordNew = (schema: string): string => `${recordRequests(schema)} ${insertObjects(schema)}`
-
-/** Some were known, or another process was first with one of them. */
-const recordAll = (schema: string): string => `${recordRequests(schema)}, inserted AS (${insertObjects(schema)}
+  ), inserted AS (
+    INSERT INTO ${schema}.objects (${objectColumns}) ${objects}
+    WHERE expected IS NULL
     ON CONFLICT DO NOTHING
     RETURNING 1
   ), updated AS (
@@ -76,7 +91,7 @@ const markDirty = (schema: string): string => `
 /** The statements that write the ledger, for a quoted schema. */
 export class Recording {
   readonly #new: string
-  readonly #all: string
+  readonly #any: string
   readonly #conflicts: string
   readonly #parked: string
   readonly #unparked: readonly [string, string]
@@ -84,7 +99,7 @@ export class Recording {
 
   constructor(schema: string) {
     this.#new = recordNew(schema)
-    this.#all = recordAll(schema)
+    this.#any = recordAny(schema)
     this.#conflicts = findConflicts(schema)
     this.#parked = recordParked(schema)
     this.#unparked = recordUnparked(schema)
@@ -125,14 +140,15 @@ export class Recording {
   /** How many objects were recorded. */
   async #insertReceipts(client: Queryable, receipts: readonly Receipt[]): Promise<number> {
     const values = receiptValues(receipts)
-    const known = receipts.some(({ objects }) => objects.some((object) => object.known != null))
+    const known = receipts.some((receipt) => receipt.objects.some((object) => object.known != null))
     try {
       if (!known) return (await client.query({ name: 'safetykit_record_new', text: this.#new, values })).rowCount ?? 0
     } catch (error) {
       // Another process was first with one of them, or this is a repetition after a commit whose answer was lost.
       if (!isUniqueViolation(error)) throw error
     }
-    return (await client.query({ name: 'safetykit_record_all', text: this.#all, values })).rowCount ?? 0
+    const all = [...values, textArray(expectedRequests(receipts))]
+    return (await client.query({ name: 'safetykit_record_any', text: this.#any, values: all })).rowCount ?? 0
   }
 }
 
@@ -141,50 +157,52 @@ const isUniqueViolation = (error: unknown): boolean =>
 
 function receiptValues(receipts: readonly Receipt[]): unknown[] {
   const groups = {
-    requestIds: [] as string[],
+    requests: [] as string[],
     namespaces: [] as string[],
-    accepted: [] as string[],
+    times: [] as string[],
     sources: [] as string[],
   }
   const numbers: number[] = []
   const ids: string[] = []
-  const expected: (string | null)[] = []
-  const fingerprints: (string | null)[] = []
-  const lsns: (string | null)[] = []
+  const fingerprints: string[] = []
+  const lsns: string[] = []
   for (const { requestId, namespace, acceptedAt, objects } of receipts) {
     let source: string | null = null
     for (const object of objects) {
       if (object.source !== source) {
         source = object.source
-        groups.requestIds.push(requestId)
+        groups.requests.push(requestId)
         groups.namespaces.push(namespace)
-        groups.accepted.push(acceptedAt.toISOString())
+        groups.times.push(acceptedAt.toISOString())
         groups.sources.push(source)
       }
+      const { sending } = object
       numbers.push(groups.sources.length)
       ids.push(object.id)
-      const { known, sending } = object
-      expected.push(known == null ? null : (known.requestId ?? ''))
-      fingerprints.push(sending?.fingerprint ?? null)
-      lsns.push(sending?.lsn == null ? null : formatLsn(sending.lsn))
+      fingerprints.push(sending?.fingerprint ?? 'NULL')
+      lsns.push(sending?.lsn == null ? 'NULL' : formatLsn(sending.lsn))
     }
   }
   return [
-    textArray(groups.requestIds),
+    textArray(groups.requests),
     textArray(groups.namespaces),
-    textArray(groups.accepted),
+    textArray(groups.times),
     textArray(groups.sources),
     `{${numbers.join(',')}}`,
     textArray(ids),
-    textArray(expected),
-    textArray(fingerprints),
-    textArray(lsns),
+    // Of letters, digits, - and _, and of hexadecimal digits and a slash: nothing to escape.
+    `{${fingerprints.join(',')}}`,
     textArray(receipts.map((receipt) => receipt.requestId)),
     textArray(receipts.map((receipt) => receipt.namespace)),
     textArray(receipts.map((receipt) => String(receipt.objects.length))),
     textArray(receipts.map((receipt) => receipt.acceptedAt.toISOString())),
+    `{${lsns.join(',')}}`,
   ]
 }
+
+/** For each object, the request that the ledger had when it was sent; see `recordAny`. */
+const expectedRequests = (receipts: readonly Receipt[]): (string | null)[] =>
+  receipts.flatMap(({ objects }) => objects.map(({ known }) => (known == null ? null : (known.requestId ?? ''))))
 
 function parkedValues(parked: ParkedObject): unknown[] {
   const { code, message, hint } = parked.error

@@ -54,9 +54,12 @@ export const sideTables = (schema: string): string => `
     namespace    ${id}        NOT NULL,
     object_id    ${id}        NOT NULL,
     request_id   ${id}        NOT NULL,
-    submitted_at timestamptz NOT NULL,
-    PRIMARY KEY (namespace, object_id, request_id)
+    submitted_at timestamptz NOT NULL
   );
+  -- Each request is written once, so that no key has to say so; the index of one would cost four times this one.
+  CREATE INDEX submissions_object ON ${schema}.submissions (object_id);
+  -- Without a key, deletes from a table that someone publishes are refused.
+  ALTER TABLE ${schema}.submissions REPLICA IDENTITY FULL;
   COMMENT ON TABLE ${schema}.submissions IS 'The history: one row for each object of each request.';
 
   CREATE TABLE ${schema}.dirty (
