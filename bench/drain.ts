@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
-import { cpuSeconds, median, openStage, rows, type Stage, startCommand, startEmulator, table, until } from './workload.js'
+import { cpuSeconds, openStage, rows, type Stage, startCommand, startEmulator, table, until } from './workload.js'
 
 export interface DrainResult {
   readonly label: string
@@ -53,7 +53,13 @@ export async function drain(options: {
       costs.push(measured.costs)
     }
     const ratios = sidecar.map((rate, run) => rate / (reader[run] ?? Number.NaN))
-    return { label: `${total.toLocaleString('en')} rows, ${perTransaction.toLocaleString('en')} a transaction`, reader, sidecar, ratios, costs }
+    return {
+      label: `${total.toLocaleString('en')} rows, ${perTransaction.toLocaleString('en')} a transaction`,
+      reader,
+      sidecar,
+      ratios,
+      costs,
+    }
   } finally {
     await emulator.command.stop()
     await stage.close()
@@ -66,7 +72,9 @@ async function readerSeconds(stage: Stage, slot: string, end: string): Promise<n
   const began = performance.now()
   const args = ['--start', '--slot', slot, '-f', '/dev/null', '--no-loop', '--endpos', end]
   const options = ['-o', 'proto_version=1', '-o', 'publication_names=safetykit']
-  const child = spawn(findReader(), ['-d', stage.server.url(), ...args, ...options], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(findReader(), ['-d', stage.server.url(), ...args, ...options], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   let errors = ''
   child.stderr.on('data', (chunk) => (errors += String(chunk)))
   const code = await new Promise((resolve) => child.once('exit', resolve))
@@ -86,7 +94,7 @@ async function runSidecar(
 ): Promise<{ readonly seconds: number; readonly costs: Costs }> {
   const { total, env, api, profile } = options
   const { schema } = names(run)
-  const node = profile === undefined ? (process.env.NF ? process.env.NF.split(' ') : []) : ['--cpu-prof', '--cpu-prof-interval', '200', '--cpu-prof-dir', profile]
+  const node = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]
   const sidecar = startCommand(['run', '--config', stage.configure(names(run))], env, node)
   await sidecar.sees('Replication has started')
   const began = performance.now()
@@ -124,10 +132,3 @@ function findReader(): string {
   if (found === undefined) throw new Error('pg_recvlogical is not installed: apt-get install postgresql-client')
   return found
 }
-
-export const drainLine = ({ label, reader, sidecar, ratios }: DrainResult): readonly string[] => [
-  label,
-  `${Math.round(median(reader) / 1000)}k`,
-  `${Math.round(median(sidecar) / 1000)}k`,
-  `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})`,
-]

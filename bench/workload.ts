@@ -39,33 +39,45 @@ const config = (names: { readonly schema: string; readonly slot: string }): stri
     },
   })`
 
-/** A PostgreSQL server with the settings of production, the emulator as a process, and a folder for configurations. */
+/** A PostgreSQL server that writes durably and is not tidied up in the middle of a run, and a folder for configurations. */
 export interface Stage {
   readonly server: OwnServer
   readonly db: pg.Client
-  readonly folder: string
+  /** One more connection. */
+  connect(): Promise<pg.Client>
   configure(names: { readonly schema: string; readonly slot: string }): string
   close(): Promise<void>
 }
 
 export async function openStage(): Promise<Stage> {
   const server = await ownServer({
-    flags: { fsync: 'on', shared_buffers: '512MB', max_wal_size: '8GB', checkpoint_timeout: '30min', autovacuum: 'off' },
+    flags: {
+      fsync: 'on',
+      shared_buffers: '512MB',
+      max_wal_size: '8GB',
+      checkpoint_timeout: '30min',
+      autovacuum: 'off',
+    },
   })
   const folder = mkdtempSync(path.join(tmpdir(), 'safetykit-bench-'))
-  const db = new pg.Client({ connectionString: server.url() })
-  await db.connect()
+  const clients: pg.Client[] = []
+  const connect = async (): Promise<pg.Client> => {
+    const client = new pg.Client({ connectionString: server.url() })
+    await client.connect()
+    clients.push(client)
+    return client
+  }
   return {
     server,
-    db,
-    folder,
+    db: await connect(),
+    connect,
     configure(names) {
       const file = path.join(folder, `${names.schema}.config.mjs`)
       writeFileSync(file, config(names))
       return file
     },
     async close() {
-      await db.end()
+      for (const client of clients) await client.end()
       await server.remove()
       rmSync(folder, { recursive: true, force: true })
     },
@@ -82,7 +94,11 @@ export interface Command {
   stop(): Promise<void>
 }
 
-export function startCommand(args: readonly string[], env: Record<string, string>, node: readonly string[] = []): Command {
+export function startCommand(
+  args: readonly string[],
+  env: Record<string, string>,
+  node: readonly string[] = [],
+): Command {
   const child = spawn(process.execPath, [...node, command, ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -112,8 +128,10 @@ export function startCommand(args: readonly string[], env: Record<string, string
   }
 }
 
-export async function startEmulator(options: readonly string[] = []): Promise<{ readonly command: Command; readonly env: Record<string, string> }> {
-  const emulator = startCommand(['emulator', '--port', '0', ...options], {}, process.env.API_PROF ? ['--cpu-prof', '--cpu-prof-dir', '/tmp/prof'] : [])
+export async function startEmulator(
+  options: readonly string[] = [],
+): Promise<{ readonly command: Command; readonly env: Record<string, string> }> {
+  const emulator = startCommand(['emulator', '--port', '0', ...options], {})
   const line = await emulator.sees('http://')
   const url = /http:\/\/[\w.:]+/.exec(line)?.[0] ?? ''
   return { command: emulator, env: { SAFETYKIT_BASE_URL: url, SAFETYKIT_API_KEY: 'sk_emulator' } }

@@ -16,7 +16,7 @@ export interface SyncOptions {
   readonly delivery?: Partial<DeliverySettings>
   /** Default: after 1 and 5 and 30 minutes, 2 and 6 and 24 hours. */
   readonly parking?: Partial<ParkingSettings>
-  /** Bytes of changes held in memory before the stream is paused. Default: 32 MiB. */
+  /** Bytes of changes held in memory before the stream is paused. Default: 8 MiB. */
   readonly maxPendingBytes?: number
 }
 

@@ -74,7 +74,7 @@ export interface ResolvedSync {
   readonly slot: { readonly name: string }
   readonly delivery: DeliverySettings
   readonly parking: ParkingSettings
-  /** Bytes of changes held in memory before the stream is paused. Default: 32 MiB. */
+  /** Bytes of changes held in memory before the stream is paused. Default: 8 MiB. */
   readonly maxPendingBytes: number
 }
 

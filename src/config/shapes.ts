@@ -57,7 +57,7 @@ export const optionsShape = z.strictObject({
         .default([minutes, 5 * minutes, 30 * minutes, 2 * hours, 6 * hours, 24 * hours]),
     })
     .prefault({}),
-  maxPendingBytes: count(32 * 1024 * 1024),
+  maxPendingBytes: count(8 * 1024 * 1024),
 })
 
 const apiSettings = {

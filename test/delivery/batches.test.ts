@@ -70,7 +70,7 @@ describe('a request holds', () => {
     })
     for (let n = 0; n < 20; n += 1) room.send(`p${n}`, '😀'.repeat(50))
     await room.done()
-    expect(room.emulator.stats.statuses).toEqual({ 200: 7 })
+    expect(room.emulator.stats.statuses).toEqual({ 200: 5 })
   })
 })
 
@@ -114,13 +114,12 @@ describe('an object', () => {
 
   test('is not held up by another that waits for an answer', async () => {
     const room = await rooms.open()
-    room.emulator.faults.add({ when: { ids: ['slow'] }, do: { hang: true } })
+    room.emulator.faults.add({ when: { ids: ['slow'] }, do: { latencyMs: 2_000 } })
     room.send('slow', 'A')
     await soon(() => expect(room.dispatcher.concurrency.inFlight).toBe(1))
     room.send('quick', 'A')
     await soon(() => expect(room.handed[1]?.settled).toBe(1))
     expect(room.handed[0]?.settled).toBe(0)
-    await room.stop().catch(() => {})
   })
 })
 

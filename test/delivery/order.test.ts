@@ -30,7 +30,7 @@ describe('order', () => {
       expect(values.at(-1)).toBe(value)
       expect(values).toEqual([...values].sort((a, b) => a - b))
     }
-    expect(room.dispatcher.counts.requests).toBeGreaterThan(50)
+    expect(room.dispatcher.counts.requests).toBeGreaterThan(20)
   })
 
   test('a change that comes again after a newer one was accepted is not sent: the row tells', async () => {
@@ -74,9 +74,10 @@ describe('what was accepted', () => {
     const second = await rooms.open()
     second.send('1', 'A')
     await soon(() => expect(second.handed[0]?.settled).toBe(1))
-    expect(second.dispatcher.counts.requests).toBe(0)
+    expect(second.dispatcher.counts).toMatchObject({ requests: 0, unchanged: 1 })
     expect(second.dispatcher.pendingBytes).toBe(0)
-    await Promise.all([first.stop(), second.stop()])
+    // Only the first one's emulator knows the object.
+    await second.stop()
   })
 
   test('is sent again where that is asked for', async () => {

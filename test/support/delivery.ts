@@ -188,8 +188,8 @@ async function openRoom(db: TestDatabase, ledger: Ledger, options: RoomOptions):
     dirty: async () => (await db.query('SELECT source, key, force FROM safetykit.dirty ORDER BY seq')).rows,
     async done() {
       await soon(() => expect(handed.filter(({ settled }) => settled !== 1)).toEqual([]))
-      await dispatcher.idle()
       expect([dispatcher.pendingBytes, lowestBytes]).toEqual([0, 0])
+      await dispatcher.idle()
       await expectLedgerToAgree(db, emulator)
       expect(emulator.violations).toEqual([])
     },

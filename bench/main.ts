@@ -1,0 +1,77 @@
+import { cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import { type DrainResult, drain } from './drain.js'
+import { latency } from './latency.js'
+import { memory } from './memory.js'
+import { median } from './workload.js'
+
+const help = `Usage: npm run bench -- [drain] [one-row] [memory] [latency] [--runs 3] [--rows 200000] [--profile DIR]
+
+drain    200,000 rows, 100 a transaction, against pg_recvlogical on the same WAL
+one-row  the same with a row a transaction
+memory   resident memory while one transaction of 500,000 rows drains into an API that takes 50 ms
+latency  commit to recorded, at 200 single-row commits a second
+Without a name all but one-row. Needs pg_recvlogical (Debian: postgresql-client).`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    runs: { type: 'string', default: '3' },
+    rows: { type: 'string', default: '200000' },
+    profile: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+})
+
+if (values.help) {
+  console.log(help)
+} else {
+  const wanted = positionals.length > 0 ? positionals : ['drain', 'memory', 'latency']
+  const total = Number(values.rows)
+  console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}\n`)
+  for (const name of wanted) await run(name, total)
+}
+
+async function run(name: string, total: number): Promise<void> {
+  const runs = Number(values.runs)
+  switch (name) {
+    case 'drain':
+      showDrain(await drain({ total, perTransaction: 100, runs, profile: values.profile }))
+      break
+    case 'one-row':
+      showDrain(await drain({ total, perTransaction: 1, runs, profile: values.profile }))
+      break
+    case 'memory': {
+      const { total: drained, seconds, peakMb } = await memory({ total: 500_000 })
+      const rate = Math.round(drained / seconds).toLocaleString('en')
+      console.log(`One transaction of ${drained.toLocaleString('en')} rows into an API that takes 50 ms a request`)
+      console.log(`  resident memory at most ${peakMb.toFixed(0)} MiB (bar: 256), ${rate} rows/s\n`)
+      break
+    }
+    case 'latency': {
+      const { commits, perSecond, p50Ms, p99Ms } = await latency({ perSecond: 200, seconds: 20 })
+      console.log(
+        `Commit to recorded, ${perSecond} single-row commits a second, ${commits.toLocaleString('en')} commits`,
+      )
+      console.log(`  p50 ${p50Ms.toFixed(0)} ms (bar: 60), p99 ${p99Ms.toFixed(0)} ms (bar: 250)\n`)
+      break
+    }
+    default:
+      console.error(`There is no benchmark "${name}".\n\n${help}`)
+      process.exitCode = 2
+  }
+}
+
+function showDrain({ label, reader, sidecar, ratios, costs }: DrainResult): void {
+  console.log(`Draining ${label}, until all is recorded (bar: 0.5)\n`)
+  const line = (...cells: readonly (string | number)[]) =>
+    console.log(`  ${cells.map((cell, at) => String(cell).padStart(at === 0 ? 3 : 15)).join('')}`)
+  line('run', 'pg_recvlogical', 'sidecar', 'ratio', '|  µs a row:', 'sidecar', 'ledger', 'walsender', 'API')
+  for (const [run, ratio] of ratios.entries()) {
+    const cost = costs[run]
+    const rates = [reader[run] ?? 0, sidecar[run] ?? 0].map((rate) => `${(rate / 1000).toFixed(0)}k/s`)
+    const micros = [cost?.sidecar, cost?.ledger, cost?.walsender, cost?.api].map((used) => (used ?? 0).toFixed(1))
+    line(run + 1, ...rates, ratio.toFixed(2), '|', ...micros)
+  }
+  console.log(`  median ratio ${median(ratios).toFixed(2)}\n`)
+}
