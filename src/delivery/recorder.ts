@@ -2,6 +2,8 @@ import type { Logger } from '../logger.js'
 import type { LedgerPort, Records } from './ports.js'
 import { backoffMs } from './retry.js'
 
+/** Transactions at once: while one waits for the disk, the other one works. They never hold the same object. */
+const maxWriters = 2
 /** A group never holds more objects than this, so that a transaction of the ledger stays short. */
 const maxGroupObjects = 4_000
 const retryBounds = { baseMs: 100, maxMs: 5_000 }
@@ -13,7 +15,7 @@ interface Entry {
 }
 
 /**
- * Writes to the ledger, one transaction at a time: all that has come in while one commits goes into the next. Until a
+ * Writes to the ledger, a few transactions at a time: all that has come in while they commit goes into the next. Until a
  * transaction is durable nothing of it is settled; while the ledger is away it is tried again, and nothing is dropped.
  */
 export class Recorder {
@@ -21,7 +23,9 @@ export class Recorder {
   readonly #logger: Logger
   readonly #random: () => number
   #queue: Entry[] = []
-  #running: Promise<void> | null = null
+  readonly #writers = new Set<Promise<void>>()
+  #working = 0
+  #beginning = false
   #abandoned = false
 
   constructor(options: { readonly ledger: LedgerPort; readonly logger: Logger; readonly random: () => number }) {
@@ -38,12 +42,13 @@ export class Recorder {
   /** `done` is called once the records are durable. */
   record(records: Partial<Records>, objects: number, done: () => void): void {
     this.#queue.push({ records, objects, done })
-    this.#running ??= this.#run()
+    // One that has not begun yet takes all that comes until then.
+    if (this.#working < maxWriters && !this.#beginning) this.#begin()
   }
 
   /** Resolves when all that was handed in is durable, or given up. */
   async idle(): Promise<void> {
-    while (this.#running !== null) await this.#running
+    while (this.#writers.size > 0) await Promise.all(this.#writers)
   }
 
   /** Gives up what is not durable yet: its changes stay unsettled, and come again. */
@@ -51,9 +56,17 @@ export class Recorder {
     this.#abandoned = true
   }
 
+  #begin(): void {
+    const writer: Promise<void> = this.#run().finally(() => this.#writers.delete(writer))
+    this.#writers.add(writer)
+  }
+
   async #run(): Promise<void> {
+    this.#working += 1
+    this.#beginning = true
     // A turn of the event loop: answers that were read in the same turn share the transaction.
     await new Promise(setImmediate)
+    this.#beginning = false
     for (let failures = 0; this.#queue.length > 0 && !this.#abandoned; ) {
       const group = this.#takeGroup()
       try {
@@ -67,7 +80,8 @@ export class Recorder {
         failures += 1
       }
     }
-    this.#running = null
+    // In the same turn in which the queue was found empty: what comes from now on needs a writer of its own.
+    this.#working -= 1
   }
 
   #takeGroup(): Entry[] {
