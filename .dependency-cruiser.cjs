@@ -54,7 +54,12 @@ module.exports = {
       from: { path: '^src/' },
       to: { path: '(^|/)@?prisma(/|$)', pathNot: '^(src|prisma)/', dependencyTypesNot: ['type-only'] },
     },
-    { name: 'no-dev-dependencies-in-the-package', severity: 'error', from: { path: '^src/' }, to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] } },
+    {
+      name: 'no-dev-dependencies-in-the-package',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
+    },
   ],
   options: {
     tsPreCompilationDeps: true,

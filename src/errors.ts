@@ -89,7 +89,8 @@ export class ConfigError extends SyncError {
 
   constructor(mistakes: readonly Mistake[], options: { readonly code?: ErrorCode; readonly title?: string } = {}) {
     const lines = mistakes.map((m) => `  ${m.path}: ${m.message}${m.hint === undefined ? '' : `\n    → ${m.hint}`}`)
-    const title = options.title ?? `The configuration has ${mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`}`
+    const title =
+      options.title ?? `The configuration has ${mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`}`
     super(options.code ?? 'CONFIG_INVALID', `${title}:\n${lines.join('\n')}`)
     this.mistakes = mistakes
   }

@@ -110,12 +110,14 @@ export class Dispatcher {
     let slot = lane.slots.get(arrival.id)
     if (slot === undefined) {
       slot = new ObjectSlot(arrival.origin, arrival.id)
-      slot.force = lane.inDoubt.has(arrival.id)
+      slot.inDoubt = lane.inDoubt.has(arrival.id)
+      slot.force = slot.inDoubt
       lane.slots.set(arrival.id, slot)
       slot.busy = true
       this.#track(this.#lookups.add(lane, slot))
     }
     slot.take(arrival)
+    if (slot.inDoubt) lane.inDoubt.add(slot.id)
     this.#count(slot)
     if (!slot.busy) this.#proceed(lane, slot)
   }
@@ -246,6 +248,7 @@ export class Dispatcher {
         const { fingerprint, lsn } = slot.sending
         slot.known = { state: 'accepted', requestId, fingerprint, lsn, attempts: 0 }
         slot.failures = 0
+        slot.inDoubt = false
         if (lane.inDoubt.size > 0) lane.inDoubt.delete(slot.id)
         this.#finish(lane, slot)
       }
@@ -264,7 +267,10 @@ export class Dispatcher {
   #takeBack(lane: Lane, slot: ObjectSlot, { ambiguous }: { readonly ambiguous: boolean }): void {
     const { sending } = slot
     if (sending === null) return
-    if (ambiguous) lane.inDoubt.add(slot.id)
+    if (ambiguous) {
+      slot.inDoubt = true
+      lane.inDoubt.add(slot.id)
+    }
     this.#handBack(slot, sending, { force: ambiguous })
   }
 

@@ -30,21 +30,31 @@ export function judge(slot: ObjectSlot): Verdict {
       return { kind: 'park', error: waiting.error }
     case 'object': {
       const unchanged = known?.state === 'accepted' && known.fingerprint === waiting.fingerprint
-      if (unchanged && !slot.force) return { kind: 'settle' }
-      // Older than what was accepted: a change that came again, or that a read of the row had already seen. The row knows.
-      if (!unchanged && isOlder(waiting, known)) return { kind: 'read' }
+      if (unchanged && !isDoubted(slot, waiting)) return { kind: 'settle' }
+      if (!unchanged && mayBeOutdated(slot, waiting, known)) return { kind: 'read' }
       return { kind: 'send', content: waiting }
     }
     case 'gone': {
-      if (isOlder(waiting, known)) return { kind: 'read' }
-      const grave = known?.requestId == null ? null : (origin.tombstone?.(slot.id) ?? null)
+      const neverSent = known?.requestId == null && !slot.inDoubt && !slot.replayed
+      const grave = neverSent ? null : (origin.tombstone?.(slot.id) ?? null)
+      const unchanged = grave !== null && known?.state === 'accepted' && known.fingerprint === grave.fingerprint
+      if (unchanged && !isDoubted(slot, waiting)) return { kind: 'settle' }
+      if (mayBeOutdated(slot, waiting, known)) return { kind: 'read' }
       if (grave === null) return { kind: known === null || known.state === 'accepted' ? 'settle' : 'unpark' }
-      const unchanged = known?.state === 'accepted' && known.fingerprint === grave.fingerprint
-      if (unchanged && !slot.force) return { kind: 'settle' }
       return { kind: 'send', content: { ...waiting, ...grave, kind: 'object' } }
     }
   }
 }
 
+/** Whether SafetyKit may have something else than the ledger says: then what is unchanged is sent all the same. */
+const isDoubted = (slot: ObjectSlot, seen: Seen): boolean => slot.force || (slot.replayed && seen.by === 'read')
+
+/**
+ * Whether a newer state may have been sent already. Older than what was accepted, it is a change that came again, or one
+ * that a read of the row had seen; replayed, the process that died may have sent what came after it. The row knows.
+ */
+const mayBeOutdated = (slot: ObjectSlot, seen: Seen, known: KnownObject | null): boolean =>
+  seen.by === 'wal' && (slot.replayed || isOlder(seen, known))
+
 const isOlder = (seen: Seen, known: KnownObject | null): boolean =>
-  seen.by === 'wal' && seen.lsn !== null && known !== null && known.lsn !== null && seen.lsn < known.lsn
+  seen.lsn !== null && known !== null && known.lsn !== null && seen.lsn < known.lsn

@@ -4,8 +4,10 @@ import type { ObjectSlot } from './slot.js'
 
 /** After so many failed requests in a row an object travels alone, so that it cannot take others down with it. */
 const aloneAfterFailures = 4
-/** After so many more, alone and while others of its namespace get through, it is the object, not the API: it is parked. */
-const parkAfterFailures = 4
+/** After so many, the last of them alone, it may be the object, not the API: it is parked. */
+const parkAfterFailures = 8
+/** So many of them have to come after others got through. */
+const parkAfterFailuresAmongSuccesses = 4
 
 /** One namespace's way to the API: what is ready, when a batch of it is due, and how long to wait after a failure. */
 export class Lane {
@@ -22,6 +24,7 @@ export class Lane {
   #notBeforeMs = 0
   /** As the API asked for by `Retry-After`: a success of a request that was under way does not take it back. */
   #askedNotBeforeMs = 0
+  /** When the last request that was accepted started. */
   #lastSuccessMs = Number.NEGATIVE_INFINITY
 
   constructor(namespace: string, settings: DeliverySettings) {
@@ -73,10 +76,10 @@ export class Lane {
     return batch
   }
 
-  succeeded(nowMs: number): void {
+  succeeded(startedMs: number): void {
     this.#failuresInARow = 0
     this.#notBeforeMs = 0
-    this.#lastSuccessMs = nowMs
+    this.#lastSuccessMs = Math.max(this.#lastSuccessMs, startedMs)
   }
 
   /**
@@ -95,18 +98,19 @@ export class Lane {
   }
 
   /**
-   * Counts a failed request that held this object. Returns whether the object is to blame: only what failed after others
-   * got through, since it travels alone, speaks against it. An API that is away fails for everyone.
+   * Counts a failed request that held this object. Returns whether the object is to blame: what fails after requests got
+   * through that started after its first failure speaks against it. An API that is away, or goes away while many requests
+   * are under way, fails for everyone.
    */
   blames(slot: ObjectSlot, nowMs: number): boolean {
     slot.failures += 1
-    if (slot.failures <= aloneAfterFailures) {
-      slot.aloneSinceMs = nowMs
+    if (slot.failures === 1) {
+      slot.firstFailureMs = nowMs
       slot.failuresAmongSuccesses = 0
-    } else if (this.#lastSuccessMs > slot.aloneSinceMs) {
+    } else if (this.#lastSuccessMs > slot.firstFailureMs) {
       slot.failuresAmongSuccesses += 1
     }
-    return slot.failuresAmongSuccesses >= parkAfterFailures
+    return slot.failures >= parkAfterFailures && slot.failuresAmongSuccesses >= parkAfterFailuresAmongSuccesses
   }
 
   /** Smaller batches while the API fails: cheap probes, and each time others, so that one bad batch cannot block. */

@@ -171,7 +171,7 @@ export class Sender {
     const facts = { namespace: lane.namespace, objects: batch.length }
     switch (outcome.kind) {
       case 'accepted':
-        lane.succeeded(this.#options.nowMs())
+        lane.succeeded(startedMs)
         this.#limit.succeeded()
         this.#events.accepted(lane, batch, outcome.answer.requestId)
         break

@@ -25,6 +25,8 @@ export class ObjectSlot {
   waiting: Content | null = null
   /** The waiting state is sent even if it is what was accepted. */
   force = false
+  /** The API may have a state of it that is not recorded. */
+  inDoubt = false
   tickets: Ticket[] = noTickets
   sending: ObjectContent | null = null
   /** Whether a step (look-up, read, request, record) is under way; what arrives meanwhile waits for its end. */
@@ -35,12 +37,15 @@ export class ObjectSlot {
   readySinceMs = 0
   /** Requests in a row that held this object and failed in a way that is retried. */
   failures = 0
-  aloneSinceMs = 0
+  firstFailureMs = 0
   /** Of these failures, those that speak against the object; see `Lane.blames`. */
   failuresAmongSuccesses = 0
   /** Of the state that a step has under way; `null` where none is. */
   #begunTickets: Ticket[] | null = null
   #begunForce = false
+  #begunReplayed = false
+  /** An earlier process may have sent the waiting state, or one that it has replaced. */
+  #replayed = false
   #key: RowKey | null = null
 
   constructor(origin: Origin, id: string) {
@@ -57,23 +62,32 @@ export class ObjectSlot {
     if (this.tickets.length === 0) this.tickets = [arrival.ticket]
     else this.tickets.push(arrival.ticket)
     this.force ||= arrival.force
-    if (before === null) {
-      this.waiting = content
-      this.force ||= arrival.replayed && (content.kind === 'unread' || this.#begunTickets !== null)
-    } else {
-      this.waiting = newer(before, content)
-      this.force ||= arrival.replayed && !sameContent(before, content)
+    if (this.#mayBeAnotherState(arrival)) {
+      this.force = true
+      this.inDoubt = true
     }
+    this.waiting = before === null ? content : newer(before, content)
+    this.#replayed ||= arrival.replayed
+  }
+
+  /** Whether an earlier process may have sent another state than this one without recording it. */
+  #mayBeAnotherState({ content, replayed }: Arrival): boolean {
+    if (this.waiting !== null) return (replayed || this.#replayed) && !sameContent(this.waiting, content)
+    if (replayed && content.kind === 'unread') return true
+    if (this.#begunTickets === null || !(replayed || this.#begunReplayed)) return false
+    return this.sending === null || !sameContent(this.sending, content)
   }
 
   /** The waiting state is being dealt with: what arrives from here on is not covered by it. */
   begin(): void {
     this.#begunTickets = this.tickets
     this.#begunForce = this.force
+    this.#begunReplayed = this.#replayed
     this.busy = true
     this.waiting = null
     this.tickets = noTickets
     this.force = false
+    this.#replayed = false
   }
 
   /** The step is done with its state. Returns the tickets to settle. */
@@ -92,9 +106,14 @@ export class ObjectSlot {
     this.waiting = arrived === null ? content : newer(content, arrived)
     this.tickets = begun === null ? this.tickets : begun.concat(this.tickets)
     this.force ||= options.force || (begun !== null && this.#begunForce)
+    this.#replayed ||= begun !== null && this.#begunReplayed
     this.#begunTickets = null
     this.sending = null
     this.busy = false
+  }
+
+  get replayed(): boolean {
+    return this.#replayed
   }
 
   get source(): string {
@@ -116,7 +135,7 @@ export class ObjectSlot {
 }
 
 const sameContent = (a: Content, b: Content): boolean =>
-  a.kind === 'object' && b.kind === 'object' && a.fingerprint === b.fingerprint
+  a.kind === 'object' ? b.kind === 'object' && a.fingerprint === b.fingerprint : a.kind === 'gone' && b.kind === 'gone'
 
 /**
  * Of two states of one object, the one to send.

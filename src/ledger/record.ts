@@ -206,12 +206,14 @@ const expectedRequests = (receipts: readonly Receipt[]): (string | null)[] =>
 
 function parkedValues(parked: ParkedObject): unknown[] {
   const { code, message, hint } = parked.error
-  // Postgres holds no U+0000, and the message is the API's own words.
-  const error = JSON.stringify({ code, status: parked.status, message, hint }).replaceAll('\\u0000', '')
+  const error = JSON.stringify({ code, status: parked.status, message: storable(message), hint })
   const state = parked.retryAt === null ? 'dead' : 'parked'
   const key = JSON.stringify(parked.key)
   return [parked.namespace, parked.id, parked.source, state, parked.attempts, parked.retryAt, error, key]
 }
+
+/** The message is the API's own words, and Postgres takes neither U+0000 nor half a surrogate pair. */
+const storable = (text: string): string => text.replaceAll('\u0000', '').replace(/\p{Surrogate}/gu, '\ufffd')
 
 const dirtyValues = (keys: readonly DeferredKey[]): unknown[] => [
   keys.map((deferred) => deferred.source),

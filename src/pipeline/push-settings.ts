@@ -22,11 +22,14 @@ interface PushOptions {
  */
 export async function pushSettings(options: PushOptions): Promise<void> {
   const { schemas, ledger, signal, logger } = options
+  const stopped = new Promise<null>((resolve) => signal.addEventListener('abort', () => resolve(null), { once: true }))
   const pushed = await ledger.pushedSettings()
   for (const { namespace, schema, fingerprint } of schemas) {
     if (pushed.get(namespace) === fingerprint) continue
     for (let attempt = 0; !signal.aborted; attempt += 1) {
-      const outcome = await options.client.putSettings(namespace, schema)
+      // Pushing them twice does no harm, so a stop need not wait for an API that does not answer.
+      const outcome = await Promise.race([options.client.putSettings(namespace, schema), stopped])
+      if (outcome === null) return
       if (outcome.kind === 'accepted') {
         await ledger.recordSettings(namespace, fingerprint)
         logger.info('The settings of a namespace were pushed', { namespace, fields: Object.keys(schema).length })

@@ -138,31 +138,36 @@ test('a fault hits only the namespace and the call it names', async () => {
   expect((await add(emulator, 'products', { id: '1' })).status).toBe(200)
 })
 
-test.each(['add', 'import', 'status', 'settings', 'deletion', 'upload', 'results'] as const)(
-  'the call %s can be hit',
-  async (path) => {
-    const emulator = await emulatorForTest({ processingMs: 0 })
-    const { body } = await add(emulator, 'products', { id: '1' })
-    const started = await ask(emulator, '/v1/data/products/import', { body: {} })
-    const hit = emulator.faults.add({ when: { path }, do: { status: 503 } })
-    const json = { 'content-type': 'application/json' }
-    const url = String(started.body?.upload_url)
-    const answers = [
-      await add(emulator, 'products', { id: '1' }),
-      await ask(emulator, '/v1/data/products/import', { body: {} }),
-      await ask(emulator, `/v1/data/products/requests/${body?.requestId}`, { method: 'GET' }),
-      await ask(emulator, '/v1/data/products/settings', { method: 'PUT', body: { schema: {} } }),
-      await ask(emulator, '/v1/deletion_requests', { body: { subject_user_id: 'u' } }),
-      await ask(emulator, url, { method: 'PUT', headers: json, body: '{"id":"1"}' }),
-      await ask(emulator, '/results/req_none', { method: 'GET', headers: {} }),
-    ]
-    const names = ['add', 'import', 'status', 'settings', 'deletion', 'upload', 'results']
-    expect(answers.map(({ status }, n) => (status === 503 ? names[n] : null)).filter((name) => name !== null)).toEqual([
-      path,
-    ])
-    expect(hit.hits).toBe(1)
-  },
-)
+test.each([
+  'add',
+  'import',
+  'status',
+  'settings',
+  'deletion',
+  'upload',
+  'results',
+] as const)('the call %s can be hit', async (path) => {
+  const emulator = await emulatorForTest({ processingMs: 0 })
+  const { body } = await add(emulator, 'products', { id: '1' })
+  const started = await ask(emulator, '/v1/data/products/import', { body: {} })
+  const hit = emulator.faults.add({ when: { path }, do: { status: 503 } })
+  const json = { 'content-type': 'application/json' }
+  const url = String(started.body?.upload_url)
+  const answers = [
+    await add(emulator, 'products', { id: '1' }),
+    await ask(emulator, '/v1/data/products/import', { body: {} }),
+    await ask(emulator, `/v1/data/products/requests/${body?.requestId}`, { method: 'GET' }),
+    await ask(emulator, '/v1/data/products/settings', { method: 'PUT', body: { schema: {} } }),
+    await ask(emulator, '/v1/deletion_requests', { body: { subject_user_id: 'u' } }),
+    await ask(emulator, url, { method: 'PUT', headers: json, body: '{"id":"1"}' }),
+    await ask(emulator, '/results/req_none', { method: 'GET', headers: {} }),
+  ]
+  const names = ['add', 'import', 'status', 'settings', 'deletion', 'upload', 'results']
+  expect(answers.map(({ status }, n) => (status === 503 ? names[n] : null)).filter((name) => name !== null)).toEqual([
+    path,
+  ])
+  expect(hit.hits).toBe(1)
+})
 
 test('a probability with a seed hits the same requests every time', async () => {
   const emulator = await emulatorForTest()

@@ -28,50 +28,50 @@ async function finished(emulator: Emulator, requestId: string): Promise<Answered
   return ask(emulator, path, { method: 'GET' })
 }
 
-test.each(['/v1/data/products/import', '/v1/data/products/requests/upload-url'])(
-  '%s gives a URL, the upload stores every line, and the results are JSONL',
-  async (path) => {
-    const emulator = await emulatorForTest()
-    const answer = await ask(emulator, path, { body: {} })
-    expect(answer.body).toEqual({
-      status: 'pending_upload',
-      requestId: expect.stringMatching(/^req_/),
-      objectKey: expect.any(String),
-      upload_url: expect.stringContaining(`${emulator.url}/upload/`),
-      expires_at: expect.stringMatching(/^\d{4}-.*Z$/),
-    })
-    const hours = (Date.parse(String(answer.body?.expires_at)) - Date.now()) / 3_600_000
-    expect(Math.round(hours)).toBe(12)
-    const { requestId, upload_url } = answer.body as unknown as Started
-    const before = await ask(emulator, `/v1/data/products/requests/${requestId}`, { method: 'GET' })
-    expect(before.body).toMatchObject({ status: 'uploading', data_url: null, data_count: 0 })
+test.each([
+  '/v1/data/products/import',
+  '/v1/data/products/requests/upload-url',
+])('%s gives a URL, the upload stores every line, and the results are JSONL', async (path) => {
+  const emulator = await emulatorForTest()
+  const answer = await ask(emulator, path, { body: {} })
+  expect(answer.body).toEqual({
+    status: 'pending_upload',
+    requestId: expect.stringMatching(/^req_/),
+    objectKey: expect.any(String),
+    upload_url: expect.stringContaining(`${emulator.url}/upload/`),
+    expires_at: expect.stringMatching(/^\d{4}-.*Z$/),
+  })
+  const hours = (Date.parse(String(answer.body?.expires_at)) - Date.now()) / 3_600_000
+  expect(Math.round(hours)).toBe(12)
+  const { requestId, upload_url } = answer.body as unknown as Started
+  const before = await ask(emulator, `/v1/data/products/requests/${requestId}`, { method: 'GET' })
+  expect(before.body).toMatchObject({ status: 'uploading', data_url: null, data_count: 0 })
 
-    expect((await put(emulator, upload_url, '{"id":"1","n":1}\n{"id":"2","text":"zwei\\n"}\n')).status).toBe(200)
-    const { body } = await finished(emulator, requestId)
-    expect(body).toEqual({
-      namespace: 'products',
-      request_id: requestId,
-      status: 'succeeded',
-      data_url: expect.any(String),
-      data_count: 2,
-      data_expires_at: expect.any(String),
-    })
-    expect([...emulator.objects('products').values()].map(({ id, requestId: by }) => [id, by])).toEqual([
-      ['1', requestId],
-      ['2', requestId],
-    ])
-    const results = await ask(emulator, String(body?.data_url), { method: 'GET', headers: {} })
-    expect(
-      results.text
-        .trimEnd()
-        .split('\n')
-        .map((line) => JSON.parse(line)),
-    ).toEqual([
-      { id: '1', output: { actions: [], fields: {}, labels: [] }, url: expect.any(String) },
-      { id: '2', output: { actions: [], fields: {}, labels: [] }, url: expect.any(String) },
-    ])
-  },
-)
+  expect((await put(emulator, upload_url, '{"id":"1","n":1}\n{"id":"2","text":"zwei\\n"}\n')).status).toBe(200)
+  const { body } = await finished(emulator, requestId)
+  expect(body).toEqual({
+    namespace: 'products',
+    request_id: requestId,
+    status: 'succeeded',
+    data_url: expect.any(String),
+    data_count: 2,
+    data_expires_at: expect.any(String),
+  })
+  expect([...emulator.objects('products').values()].map(({ id, requestId: by }) => [id, by])).toEqual([
+    ['1', requestId],
+    ['2', requestId],
+  ])
+  const results = await ask(emulator, String(body?.data_url), { method: 'GET', headers: {} })
+  expect(
+    results.text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+  ).toEqual([
+    { id: '1', output: { actions: [], fields: {}, labels: [] }, url: expect.any(String) },
+    { id: '2', output: { actions: [], fields: {}, labels: [] }, url: expect.any(String) },
+  ])
+})
 
 test('lines that cross the chunks of a large upload arrive whole', async () => {
   const emulator = await emulatorForTest()

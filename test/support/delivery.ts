@@ -202,7 +202,8 @@ async function openRoom(db: TestDatabase, ledger: Ledger, options: RoomOptions):
     try {
       if (!stopped && task.result?.state !== 'fail') await room.done()
     } finally {
-      await client.destroy()
+      dispatcher.abandon()
+      await Promise.all([client.destroy(), dispatcher.stop()])
       await emulator.close()
     }
   })
