@@ -15,7 +15,7 @@ import { sessionSettingsSql } from './mapping/session.js'
 import { namespaceSchemas } from './mapping/settings.js'
 import { type Databases, openDatabases } from './pipeline/databases.js'
 import { DirtyKeys } from './pipeline/dirty-keys.js'
-import { wantedPublication, withClient } from './pipeline/migrate.js'
+import { checkCapture, wantedPublication, withClient } from './pipeline/migrate.js'
 import { ParkedObjects } from './pipeline/parked-objects.js'
 import { pushSettings } from './pipeline/push-settings.js'
 import { rowsReader } from './pipeline/read-rows.js'
@@ -54,7 +54,7 @@ export interface PipelineOptions {
 
 /** A running pipeline. */
 export interface Pipeline {
-  /** Resolves after `stop()`; rejects with a `SyncError` that only a person can mend. */
+  /** Resolves after `stop()`; rejects with what only a person can mend: a `SyncError`, or an error of the database. */
   readonly done: Promise<void>
   readonly counts: DispatchCounts
   /** Takes no more, settles what is in flight, acks. */
@@ -76,15 +76,7 @@ const misfitCheckMs = 10_000
  */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { resolved, databaseUrl, logger = silentLogger } = options
-  if (resolved.capture !== 'replication') {
-    throw new SyncError(
-      'CONFIG_INVALID',
-      `The sidecar captures by replication, the configuration says '${resolved.capture}'`,
-      {
-        hint: "Set capture: 'replication'.",
-      },
-    )
-  }
+  checkCapture(resolved)
   const databases = openDatabases({ databaseUrl, resolved, logger })
   try {
     await checkLedger(databases.ledger, resolved.schema)
@@ -148,7 +140,7 @@ class RunningPipeline implements Pipeline {
   readonly #stopping = new AbortController()
   #stream: WalStream | null = null
   #paused = false
-  #failure: SyncError | null = null
+  #failure: { readonly error: unknown } | null = null
 
   constructor(options: PipelineOptions & { readonly logger: Logger }, parts: Parts) {
     const { resolved, logger, apiKey, baseUrl, proxy } = options
@@ -193,7 +185,7 @@ class RunningPipeline implements Pipeline {
   }
 
   #fail(error: SyncError): void {
-    this.#failure ??= error
+    this.#failure ??= { error }
     this.#stopping.abort()
   }
 
@@ -216,12 +208,11 @@ class RunningPipeline implements Pipeline {
       await this.#pushSettings()
       if (!this.#stopping.signal.aborted) await this.#deliver()
     } catch (error) {
-      this.#failure ??=
-        error instanceof SyncError ? error : new SyncError('INTERNAL', 'The pipeline failed', { cause: error })
+      this.#failure ??= { error }
     }
     await this.#client.destroy()
     await this.#parts.databases.close()
-    if (this.#failure !== null) throw this.#failure
+    if (this.#failure !== null) throw this.#failure.error
   }
 
   async #pushSettings(): Promise<void> {

@@ -1,3 +1,4 @@
+import { backoffMs } from '../backoff.js'
 import type { DeliverySettings, ParkingSettings } from '../config/resolved.js'
 import { SyncError } from '../errors.js'
 import type { Logger } from '../logger.js'
@@ -7,7 +8,6 @@ import { judge } from './judge.js'
 import type { Lane } from './lane.js'
 import type { Arrival, Content, KnownObject, LedgerPort, Origin, ReadRows, Receipt, Records, Ticket } from './ports.js'
 import { Recorder } from './recorder.js'
-import { backoffMs } from './retry.js'
 import { Sender, type SenderOptions } from './sender.js'
 import { type ObjectContent, ObjectSlot } from './slot.js'
 

@@ -1,5 +1,5 @@
+import { backoffMs } from '../backoff.js'
 import type { DeliverySettings } from '../config/resolved.js'
-import { backoffMs } from './retry.js'
 import type { ObjectSlot } from './slot.js'
 
 /** After so many failed requests in a row an object travels alone, so that it cannot take others down with it. */

@@ -1,6 +1,6 @@
+import { backoffMs } from '../backoff.js'
 import type { Logger } from '../logger.js'
 import type { LedgerPort, Records } from './ports.js'
-import { backoffMs } from './retry.js'
 
 /** Transactions at once: while one waits for the disk, the other one works. They never hold the same object. */
 const maxWriters = 2

@@ -1,17 +1,4 @@
 /**
- * Full jitter: a random time up to an exponentially growing bound, so that many waiting clients do not come back at once.
- * @param attempt 0 for the first retry.
- */
-export function backoffMs(
-  attempt: number,
-  bounds: { readonly baseMs: number; readonly maxMs: number },
-  random: () => number,
-): number {
-  const bound = Math.min(bounds.maxMs, bounds.baseMs * 2 ** Math.min(attempt, 30))
-  return Math.round(random() * bound)
-}
-
-/**
  * Reads `Retry-After`: seconds, or an HTTP date.
  * @returns milliseconds from `nowMs` on, never negative; `null` where the header is missing or cannot be read.
  * @see https://www.rfc-editor.org/rfc/rfc9110#field.retry-after

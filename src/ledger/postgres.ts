@@ -24,6 +24,7 @@ export function openLedgerPool(options: {
   const pool = new pg.Pool({
     connectionString,
     max,
+    connectionTimeoutMillis: 10_000,
     application_name: 'safetykit-sync ledger',
     onConnect: async (client) => {
       await client.query(sessionSql)

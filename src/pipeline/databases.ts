@@ -23,6 +23,7 @@ export function openDatabases(options: {
   const source = new pg.Pool({
     connectionString: databaseUrl,
     max: 4,
+    connectionTimeoutMillis: 10_000,
     application_name: 'safetykit-sync',
     onConnect: async (client) => {
       await client.query(sessionSettingsSql)

@@ -4,6 +4,7 @@ import type { WantedPublication } from '../capture/replication/publication-plan.
 import { checkServer } from '../capture/replication/server.js'
 import { createSlot } from '../capture/replication/slot.js'
 import type { ResolvedSync } from '../config/resolved.js'
+import { SyncError } from '../errors.js'
 import { migrateLedger } from '../ledger/migrate.js'
 import { type Logger, silentLogger } from '../logger.js'
 import type { BoundTable } from '../mapping/bind.js'
@@ -23,6 +24,7 @@ export interface MigrateOptions {
  */
 export async function migrate(options: MigrateOptions): Promise<{ readonly done: readonly string[] }> {
   const { resolved, databaseUrl, logger = silentLogger } = options
+  checkCapture(resolved)
   const databases = openDatabases({ databaseUrl, resolved, logger })
   try {
     const { source: db, defaultSchema } = databases
@@ -34,7 +36,6 @@ export async function migrate(options: MigrateOptions): Promise<{ readonly done:
         done.push(`Made the ${name} in the schema ${resolved.schema}`)
       }
     })
-    if (resolved.capture !== 'replication') return { done }
     await withClient(databases.source, async (client) => {
       await checkServer(client, resolved.slot.name)
       const wanted = wantedPublication(
@@ -48,6 +49,18 @@ export async function migrate(options: MigrateOptions): Promise<{ readonly done:
   } finally {
     await databases.close()
   }
+}
+
+/** @throws SyncError where the configuration asks for what this version does not have. */
+export function checkCapture({ capture }: Pick<ResolvedSync, 'capture'>): void {
+  if (capture === 'replication') return
+  throw new SyncError(
+    'CONFIG_INVALID',
+    `This version captures by replication only, the configuration says '${capture}'`,
+    {
+      hint: "Write capture: 'replication' in the configuration ('trigger' is the default).",
+    },
+  )
 }
 
 /** The tables, and under `columns: 'mapped'` the columns, that have to be published. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { backoffMs } from '../backoff.js'
 import type { SafetyKitClient } from '../delivery/client.js'
-import { backoffMs } from '../delivery/retry.js'
 import { SyncError } from '../errors.js'
 import type { Ledger } from '../ledger/ledger.js'
 import type { Logger } from '../logger.js'

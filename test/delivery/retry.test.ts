@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { backoffMs } from '../../src/backoff.js'
 import { ConcurrencyLimit } from '../../src/delivery/concurrency.js'
-import { backoffMs, parseRetryAfter } from '../../src/delivery/retry.js'
+import { parseRetryAfter } from '../../src/delivery/retry.js'
 
 describe('the wait before a retry', () => {
   const bounds = { baseMs: 250, maxMs: 30_000 }

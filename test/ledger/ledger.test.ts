@@ -167,6 +167,7 @@ describe('parked objects', () => {
         status: 422,
         message: 'The API answered 422: title must not be empty',
         hint: 'Fix it',
+        at: expect.any(String),
       },
       key: { id: 'a' },
     })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { backoffMs } from '../../src/capture/replication/backoff.js'
+import { backoffMs } from '../../src/backoff.js'
 import { computeLivenessTimings, evaluateLiveness } from '../../src/capture/replication/liveness.js'
 
 const timings = { statusIntervalMs: 1_000, pingAfterMs: 2_000, deadAfterMs: 10_000 }

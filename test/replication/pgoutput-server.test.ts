@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { formatLsn, parseLsn } from '../../src/capture/replication/lsn.js'
+import { formatLsn, parseLsn } from '../../src/lsn.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
 import { recordWal } from './record-wal.js'
 import type { Recorder } from './recorder.js'

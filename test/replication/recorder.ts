@@ -1,9 +1,9 @@
 import type { Cell, Relation } from '../../src/capture/change.js'
-import type { Lsn } from '../../src/capture/replication/lsn.js'
 import type { ColumnSelection } from '../../src/capture/replication/pgoutput.js'
 import type { RowMessage } from '../../src/capture/replication/pgoutput-messages.js'
 import type { StreamMessage, WalConsumer } from '../../src/capture/replication/wal-stream-options.js'
 import { LowWatermark, type PendingTransaction } from '../../src/capture/replication/watermark.js'
+import type { Lsn } from '../../src/lsn.js'
 
 export interface RecordedRow {
   readonly message: RowMessage

@@ -1,6 +1,6 @@
 import type { SyncError } from '../../errors.js'
+import type { Lsn } from '../../lsn.js'
 import type { Cell, Relation } from '../change.js'
-import type { Lsn } from './lsn.js'
 
 /**
  * A message of pgoutput's protocol 1, decoded. Nothing in it points into the network buffer.

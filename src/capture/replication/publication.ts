@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { ClientBase } from 'pg'
+import { backoffMs } from '../../backoff.js'
 import { type ErrorCode, SyncError } from '../../errors.js'
-import { backoffMs } from './backoff.js'
 import { readIdentities, readPublication, type TableIdentity } from './publication-catalog.js'
 import {
   type PublicationStep,
@@ -68,7 +68,7 @@ export async function ensurePublication(
       if (error instanceof SyncError) throw error
       const passing = PASSING.has(codeOf(error) ?? '')
       if (!passing || attempt >= attempts) throw failure(error, wanted, passing)
-      await wait(backoffMs(attempt, { baseMs: 200, maxMs: lockTimeoutMs }, Math.random))
+      await wait(backoffMs(attempt - 1, { baseMs: 200, maxMs: lockTimeoutMs }, Math.random))
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg'
 import { SyncError } from '../../errors.js'
-import { type Lsn, parseLsn } from './lsn.js'
+import { type Lsn, parseLsn } from '../../lsn.js'
 import { codeOf } from './stream-errors.js'
 
 /** A replication slot, as `pg_replication_slots` shows it. */

@@ -1,4 +1,4 @@
-import type { Lsn } from './lsn.js'
+import type { Lsn } from '../../lsn.js'
 
 export interface StandbyStatus {
   /** Received up to here. */

@@ -1,7 +1,7 @@
 import type { ClientConfig } from 'pg'
 import type { Logger } from '../../logger.js'
+import type { Lsn } from '../../lsn.js'
 import type { LivenessTimings } from './liveness.js'
-import type { Lsn } from './lsn.js'
 import type { SelectColumns } from './pgoutput.js'
 import type { PgoutputMessage, SkippedMessage, UnreadableMessage } from './pgoutput-messages.js'
 

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { ClientConfig } from 'pg'
+import { backoffMs } from '../../backoff.js'
 import type { SyncError } from '../../errors.js'
 import { type Logger, silentLogger } from '../../logger.js'
-import { backoffMs } from './backoff.js'
 import { diagnoseStreamError } from './diagnose.js'
 import { classifyStreamError, codeOf } from './stream-errors.js'
 import { WalAttempt } from './wal-attempt.js'
@@ -124,7 +124,7 @@ export class WalStream {
       // An attempt that lived for a while was a good one: the next failure is a new story.
       this.#failures = now() - beganAt > timings.retryMaxMs ? 1 : this.#failures + 1
       const delayMs = backoffMs(
-        this.#failures,
+        this.#failures - 1,
         { baseMs: timings.retryBaseMs, maxMs: timings.retryMaxMs },
         this.#random,
       )

@@ -1,5 +1,5 @@
 import { SyncError } from '../../errors.js'
-import type { Lsn } from './lsn.js'
+import type { Lsn } from '../../lsn.js'
 
 /** A transaction that is not settled yet: what `add` hands out and `settle` takes back. */
 export interface PendingTransaction {

@@ -34,7 +34,7 @@ export const sideTables = (schema: string): string => `
   COMMENT ON COLUMN ${schema}.objects.fingerprint IS 'Of the content that was last accepted.';
   COMMENT ON COLUMN ${schema}.objects.lsn IS 'The position in the WAL that the accepted content stems from.';
   COMMENT ON COLUMN ${schema}.objects.attempts IS 'How often it was refused in a row.';
-  COMMENT ON COLUMN ${schema}.objects.error IS 'Why it was refused: code, status, message, hint.';
+  COMMENT ON COLUMN ${schema}.objects.error IS 'Why it was refused: code, status, message, hint, and when (at).';
   COMMENT ON COLUMN ${schema}.objects.key IS 'The key of its row, while it is parked or dead.';
 
   CREATE TABLE ${schema}.requests (

@@ -1,1 +1,0 @@
-export { formatLsn, type Lsn, parseLsn } from '../../lsn.js'
