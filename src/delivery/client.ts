@@ -97,6 +97,12 @@ export class SafetyKitClient {
     return this.#agent.destroy()
   }
 
+  /** A gateway's error page may show the request that it was asked, with its headers. */
+  #withoutKey(text: string): string {
+    const { apiKey } = this.#options
+    return apiKey === '' ? text : text.replaceAll(apiKey, '…')
+  }
+
   async #send<T>(
     method: 'POST' | 'PUT',
     path: string,
@@ -132,7 +138,7 @@ export class SafetyKitClient {
       )
       return retry(error, { status, ambiguous: true })
     }
-    return refused(status, text, header(answer.headers['retry-after']))
+    return refused(status, this.#withoutKey(text), header(answer.headers['retry-after']))
   }
 }
 

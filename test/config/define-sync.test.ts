@@ -24,7 +24,7 @@ describe('defaults', () => {
         retryMaxMs: 30_000,
       },
       parking: { retryAfterMs: [60_000, 300_000, 1_800_000, 7_200_000, 21_600_000, 86_400_000] },
-      maxPendingBytes: 33_554_432,
+      maxPendingBytes: 8_388_608,
     })
     expect(mappings).toEqual([
       {

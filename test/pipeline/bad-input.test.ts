@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { explainingDatabase } from '../../src/cli/database-errors.js'
 import { SyncError } from '../../src/errors.js'
@@ -8,10 +9,10 @@ import { type OwnServer, ownServer } from '../support/postgres.js'
 import { soon } from '../support/soon.js'
 
 const sql = `CREATE TABLE products (id integer PRIMARY KEY, title text); CREATE TABLE nokey (id integer, title text);
-  CREATE SCHEMA shop; CREATE TABLE shop.orders (id integer PRIMARY KEY); CREATE VIEW seen AS SELECT * FROM products;
+  CREATE SCHEMA shop; CREATE TABLE shop.orders (id integer PRIMARY KEY, note text); CREATE VIEW seen AS SELECT * FROM products;
   CREATE UNLOGGED TABLE fast (id integer PRIMARY KEY, title text);
   CREATE TABLE nameless (id integer PRIMARY KEY, title text); ALTER TABLE nameless REPLICA IDENTITY NOTHING`
-const products = { namespace: 'products', fields: { title: true } }
+const products = { namespace: 'products', fields: { title: true } } as const
 const tables = { 'public.products': products }
 const secretTitle = 'a title that is nobody’s business'
 const apiKey = 'sk_live_0123456789'
@@ -49,7 +50,13 @@ describe('a mapping that does not fit the database', () => {
       /did you mean products\?/,
     ],
     ['a table in another case', 'public.Products', products, 'CONFIG_INVALID', /products.*case/],
-    ['a table in another schema', 'public.orders', { namespace: 'o', fields: {} }, 'CONFIG_INVALID', /shop\.orders/],
+    [
+      'a table in another schema',
+      'public.orders',
+      { namespace: 'o', fields: { id: true } },
+      'CONFIG_INVALID',
+      /shop\.orders/,
+    ],
     ['an unknown schema', 'nowhere.products', products, 'CONFIG_INVALID', /public\.products/],
     [
       'an unknown column',
@@ -81,7 +88,7 @@ describe('a mapping that does not fit the database', () => {
     for (const work of [() => rig.start(mapped), () => rig.migrate(mapped)]) {
       const error = await failureOf(work())
       expect(error.message).toMatch(hint)
-      expect([code, 'TABLE_UNFIT']).toContain(error.code)
+      expect(error.code).toBe(code)
     }
   })
 
@@ -221,7 +228,7 @@ describe('a server that cannot serve', () => {
 
 describe('a database that cannot be reached', () => {
   const startAt = (databaseUrl: string) => {
-    const { resolved } = defineSync({ capture: 'replication', tables } as never)
+    const { resolved } = defineSync({ capture: 'replication', tables })
     return startPipeline({ resolved, databaseUrl, apiKey, baseUrl: 'http://127.0.0.1:9' })
   }
 
@@ -233,7 +240,11 @@ describe('a database that cannot be reached', () => {
   ] as const)('%s', async (_, change) => {
     const rig = await rigForTest({ sql, tables, start: false })
     const url = change(new URL(rig.db.url))
-    for (const work of [() => startAt(url.href), () => rig.migrate({ databaseUrl: url.href })]) {
+    const works: readonly (() => Promise<unknown>)[] = [
+      () => startAt(url.href),
+      () => rig.migrate({ databaseUrl: url.href }),
+    ]
+    for (const work of works) {
       // As the command does it: an error of the driver is explained where it is shown.
       const error = await failureOf(explainingDatabase(url.href, work), [passwordOf(url.href), 'hunter2'])
       expect(error.code).toBe('DATABASE_UNREACHABLE')

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { backoffMs } from '../../src/backoff.js'
 import { computeLivenessTimings, evaluateLiveness } from '../../src/capture/replication/liveness.js'
 
 const timings = { statusIntervalMs: 1_000, pingAfterMs: 2_000, deadAfterMs: 10_000 }
@@ -33,15 +32,5 @@ describe('liveness', () => {
     const paused = { ...fresh, paused: true, lastReceivedAt: 0 }
     expect(evaluateLiveness(paused, timings)).toBe('ok')
     expect(evaluateLiveness({ ...paused, lastSentAt: 99_000 }, timings)).toBe('status')
-  })
-})
-
-describe('the wait before the next attempt', () => {
-  test('is random, below a limit that doubles and stops growing', () => {
-    const settings = { baseMs: 100, maxMs: 5_000 }
-    expect([1, 2, 3, 7, 400].map((failures) => backoffMs(failures, settings, () => 1))).toEqual([
-      100, 200, 400, 5_000, 5_000,
-    ])
-    expect(backoffMs(3, settings, () => 0)).toBe(0)
   })
 })

@@ -46,7 +46,7 @@ export interface Room {
   readonly unauthorized: readonly SyncError[]
   readonly handed: readonly Handed[]
   /** What the table holds, for those that are read; else the row is gone. */
-  readonly rows: Map<string, Content>
+  readonly rows: Map<string, Content | (() => Content)>
   /** The ids of each read. */
   readonly reads: readonly (readonly string[])[]
   /** Before each read; may fail. */
@@ -64,6 +64,8 @@ export interface Room {
   done(): Promise<void>
   /** Stops the dispatcher; there is no check after the test then, since what waits stays unsettled. */
   readonly stop: Dispatcher['stop']
+  /** Before the test's end, where it opens many. */
+  close(): Promise<void>
 }
 
 /** An object's content as a row of the WAL or a read would bring it. */
@@ -76,6 +78,8 @@ export function object(id: string, value: unknown, lsn: bigint | null, by: 'wal'
 export function useRooms(): {
   readonly db: TestDatabase
   readonly ledger: Ledger
+  /** Empties the side tables, as before each test. */
+  empty(): Promise<unknown>
   open(options?: RoomOptions): Promise<Room>
 } {
   let db: TestDatabase
@@ -85,7 +89,9 @@ export function useRooms(): {
     await migrateLedger(await db.client(), 'safetykit')
     pool = openLedgerPool({ connectionString: db.url, max: 4, onError: () => {} })
   })
-  beforeEach(() => db.query('TRUNCATE safetykit.objects, safetykit.requests, safetykit.submissions, safetykit.dirty'))
+  const empty = (): Promise<unknown> =>
+    db.query('TRUNCATE safetykit.objects, safetykit.requests, safetykit.submissions, safetykit.dirty')
+  beforeEach(() => empty())
   afterAll(async () => {
     await pool.end()
     await db.drop()
@@ -97,6 +103,7 @@ export function useRooms(): {
     get ledger() {
       return new Ledger({ pool, schema: 'safetykit' })
     },
+    empty,
     open: (options = {}) => openRoom(db, new Ledger({ pool, schema: 'safetykit' }), options),
   }
 }
@@ -125,7 +132,7 @@ async function openRoom(db: TestDatabase, ledger: Ledger, options: RoomOptions):
   const unauthorized: SyncError[] = []
   const handed: Handed[] = []
   const reads: (readonly string[])[] = []
-  const rows = new Map<string, Content>()
+  const rows: Room['rows'] = new Map()
   const origins = new Map<string, Origin>()
   let lsn = 0x100n
   let lowestBytes = 0
@@ -145,7 +152,10 @@ async function openRoom(db: TestDatabase, ledger: Ledger, options: RoomOptions):
     readRows: async (_, asked) => {
       await room.beforeRead()
       reads.push(asked.map(({ id }) => id))
-      return asked.map(({ id }) => rows.get(id) ?? { kind: 'gone', lsn: ++lsn, by: 'read' })
+      return asked.map(({ id }) => {
+        const row = rows.get(id) ?? { kind: 'gone', lsn: ++lsn, by: 'read' }
+        return typeof row === 'function' ? row() : row
+      })
     },
     ...(options.random === undefined ? {} : { random: options.random }),
   })
@@ -197,14 +207,18 @@ async function openRoom(db: TestDatabase, ledger: Ledger, options: RoomOptions):
       stopped = true
       return dispatcher.stop()
     },
+    async close() {
+      stopped = true
+      dispatcher.abandon()
+      await Promise.all([client.destroy(), dispatcher.stop()])
+      await emulator.close()
+    },
   }
   onTestFinished(async ({ task }) => {
     try {
       if (!stopped && task.result?.state !== 'fail') await room.done()
     } finally {
-      dispatcher.abandon()
-      await Promise.all([client.destroy(), dispatcher.stop()])
-      await emulator.close()
+      await room.close()
     }
   })
   return room
