@@ -290,7 +290,6 @@ export class Dispatcher {
     this.#options.logger.warn('An object was refused and parked', facts)
     this.#settled.parked += 1
     slot.failures = 0
-    lane.inDoubt.delete(slot.id)
     const parked = [{ namespace, id: slot.id, source, key: slot.key(), error, status, attempts, retryAt }]
     const known = slot.known ?? { requestId: null, fingerprint: null, lsn: null }
     this.#record(lane, slot, { parked }, { ...known, state, attempts })

@@ -196,13 +196,13 @@ describe('safetykit-sync status', () => {
     const sidecar = start(api.url)
     await insert(1)
     await soon(async () => expect(await recorded()).toHaveLength(1))
-    await soon(async () => expect((await status()).slot?.lagBasis).toBe('caught-up'))
-    expect(await status()).toMatchObject({
-      slot: { name: db.name, active: true, walStatus: 'reserved', lagSeconds: 0, problem: null },
+    const caughtUp = {
+      slot: { name: db.name, active: true, walStatus: 'reserved', lagBasis: 'caught-up', lagSeconds: 0, problem: null },
       objects: [{ namespace: 'products', accepted: { count: 1, estimated: false } }],
       requests: [{ status: 'accepted', count: 1, estimated: false }],
       dirty: { count: 0, wholeTables: [] },
-    })
+    }
+    await soon(async () => expect(await status()).toMatchObject(caughtUp))
 
     sidecar.kill('SIGTERM')
     await sidecar.exited

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { tombstone } from '../../src/mapping/object.js'
 import { object, type Room, useRooms } from '../support/delivery.js'
 import { soon } from '../support/soon.js'
 
@@ -91,6 +92,21 @@ test('a parked object whose row is gone is forgotten, or is what was accepted be
   await again(room, 'known')
   await again(room, 'new')
   expect(await room.objects()).toMatchObject([{ object_id: 'known', state: 'accepted', attempts: 0, error: null }])
+})
+
+test('a tombstone that is refused is tried again, also for an object that only may have got through', async () => {
+  const room = await rooms.open({ delivery: { retryBaseMs: 1_000 }, random: () => 1 })
+  room.origin('products', { tombstone })
+  room.emulator.faults.add({ when: { times: 1 }, do: { resetAfterAccept: true } })
+  const refusal = refuseAll(room)
+  room.send('1', 'A')
+  await soon(() => expect(room.accepted('1')).toEqual(['A']))
+  room.arrive('1', { kind: 'gone', lsn: 0x500n, by: 'wal' })
+  await room.done()
+  expect(await room.objects()).toMatchObject([{ state: 'parked', request_id: null }])
+  refusal.remove()
+  await again(room, '1')
+  expect(room.emulator.object('products', '1')?.data).toEqual({ id: '1', deleted: true })
 })
 
 test('what arrives while a refusal is being recorded is dealt with next', async () => {

@@ -79,13 +79,14 @@ describe('what the API may have without a record of it is told', () => {
     expect(await room.stop()).toEqual({ inDoubt: false })
   })
 
-  test('not where it was parked', async () => {
+  test('also where it was parked in the end: the API may have what it refuses now', async () => {
     const room = await rooms.open()
     room.emulator.faults.add({ when: { times: 1 }, do: { resetAfterAccept: true } })
     room.emulator.faults.add({ do: { reject: 422, message: 'no' } })
     room.send('1', 'A')
     await soon(() => expect(counts(room)).toEqual([1]))
-    expect(await room.stop()).toEqual({ inDoubt: false })
+    expect(room.accepted('1')).toEqual(['A'])
+    expect(await room.stop()).toEqual({ inDoubt: true })
   })
 
   test('where the ledger is given up: stop ends, and what it did not take comes again', async () => {

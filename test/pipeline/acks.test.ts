@@ -169,3 +169,25 @@ test.each(crashes)('a row of a long transaction that a crash left in doubt is se
   await rig.caughtUp()
   expect(titles(rig, '1')).toEqual(['a', 'b', 'a'])
 })
+
+test.each(
+  crashes,
+)('A, B, hidden by where, A across a crash ends with A, after another restart too: %s', async (_, crash) => {
+  const where = (row: { title?: unknown }) => row.title !== 'draft'
+  const rig = await rigForTest({
+    sql,
+    tables: { 'public.products': { namespace: 'products', fields: { title: true }, where } },
+    settings,
+  })
+  await rig.db.query("INSERT INTO products VALUES (1, 'a')")
+  await rig.caughtUp()
+  await crash(rig, "UPDATE products SET title = 'b'")
+  await rig.db.query("UPDATE products SET title = 'draft'")
+  await rig.start()
+  await rig.caughtUp()
+  await rig.stop()
+  await rig.start()
+  await rig.db.query("UPDATE products SET title = 'a'")
+  await rig.caughtUp()
+  expect(titles(rig, '1').at(-1)).toBe('a')
+})

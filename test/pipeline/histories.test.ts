@@ -45,7 +45,7 @@ const write = fc.oneof(
 const writes = fc.array(write, { minLength: 1, maxLength: 6 })
 
 type Step =
-  | { readonly kind: 'write' | 'commit' | 'rollback'; readonly writes: readonly string[] }
+  | { readonly kind: 'write' | 'commit' | 'rollback' | 'crash'; readonly writes: readonly string[] }
   | { readonly kind: 'savepoint'; readonly writes: readonly string[]; readonly lost: readonly string[] }
   | { readonly kind: 'stop' | 'abandon' | 'cut' }
   | { readonly kind: 'pause'; readonly ms: number }
@@ -53,7 +53,7 @@ type Step =
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constantFrom('write' as const, 'commit' as const), writes }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('rollback' as const), writes }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('rollback' as const, 'crash' as const), writes }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('savepoint' as const), writes, lost: writes }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('stop' as const, 'abandon' as const, 'cut' as const) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('pause' as const), ms: fc.integer({ min: 0, max: 60 }) }) },
@@ -78,6 +78,16 @@ async function run(rig: Rig, one: Step): Promise<void> {
     case 'savepoint':
       await rig.db.query(['BEGIN', ...one.writes, 'SAVEPOINT s', ...one.lost, 'ROLLBACK TO s', 'COMMIT'].join('; '))
       break
+    case 'crash': {
+      // Accepted, and the process ends before it knows.
+      const fault = rig.emulator.faults.add({ when: { path: 'add' }, do: { hangAfterAccept: true } })
+      for (const statement of one.writes) await rig.db.query(statement)
+      await sleep(40)
+      await rig.abandon()
+      fault.remove()
+      await rig.start()
+      break
+    }
     case 'stop':
       await rig.stop()
       await rig.start()

@@ -57,14 +57,14 @@ export async function diagnoseStreamError(
     }
     if (error.code === 'SLOT_MISSING' && rows[0].published === false) {
       return new SyncError('PUBLICATION_UNFIT', `The publication "${publication}" does not exist`, {
-        hint: 'Run `safetykit-sync migrate`, then `safetykit-sync backfill` for what was written in between.',
+        hint: 'Run `safetykit-sync migrate`; what was written in between is sent when it changes again.',
         cause: error,
       })
     }
     if (error.code === 'SLOT_MISSING' && started) {
       // The server looks the publication up as of the WAL that it decodes, not as of now.
       return new SyncError('PUBLICATION_UNFIT', `The slot "${slot}" is older than the publication "${publication}"`, {
-        hint: `SELECT pg_drop_replication_slot('${slot}'); then run \`safetykit-sync migrate\` and \`safetykit-sync backfill\`.`,
+        hint: `SELECT pg_drop_replication_slot('${slot}'); then run \`safetykit-sync migrate\`; what was written in between is sent when it changes again.`,
         cause: error,
       })
     }

@@ -7,8 +7,7 @@ interface Meaning {
   readonly retryable: boolean
 }
 
-const SLOT_MISSING_HINT =
-  'Run `safetykit-sync migrate`, then `safetykit-sync backfill` for what was written in between.'
+const SLOT_MISSING_HINT = 'Run `safetykit-sync migrate`; what was written in between is sent when it changes again.'
 
 /** SQLSTATEs that mean something in particular on a replication connection. */
 const meanings: Readonly<Record<string, Meaning>> = {
@@ -21,7 +20,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   '55000': {
     code: 'SLOT_LOST',
     message: 'The replication slot cannot be read any more',
-    hint: 'Drop the slot, run `safetykit-sync migrate`, then `safetykit-sync backfill`.',
+    hint: 'Drop the slot, then run `safetykit-sync migrate`; what was written in between is sent when it changes again.',
     retryable: false,
   },
   '22023': {
