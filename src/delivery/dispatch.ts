@@ -197,6 +197,7 @@ export class Dispatcher {
       case 'settle':
         this.#settled.unchanged += 1
         slot.begin()
+        if (lane.inDoubt.size > 0) lane.inDoubt.delete(slot.id)
         this.#finish(lane, slot)
         break
       case 'park':
@@ -208,9 +209,19 @@ export class Dispatcher {
         this.#record(lane, slot, { unparked }, known)
         break
       }
+      case 'forget': {
+        const unparked = [{ namespace: lane.namespace, id: slot.id, forget: true }]
+        slot.inDoubt = false
+        lane.inDoubt.delete(slot.id)
+        const known: KnownObject | null =
+          slot.known == null ? null : { ...slot.known, state: 'accepted', fingerprint: null }
+        this.#record(lane, slot, { unparked }, known)
+        break
+      }
       case 'defer': {
         const key = verdict.what === 'key' ? slot.key() : null
-        const deferred = [{ source: slot.origin.source, key, force: slot.force && key !== null }]
+        const force = key !== null && (slot.force || slot.replayed)
+        const deferred = [{ source: slot.origin.source, key, force }]
         this.#record(lane, slot, { deferred }, slot.known ?? null)
       }
     }

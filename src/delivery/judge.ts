@@ -10,6 +10,8 @@ export type Verdict =
   | { readonly kind: 'settle' }
   /** The row of a parked object is gone: so is the reason to park it. */
   | { readonly kind: 'unpark' }
+  /** The row is gone, and SafetyKit may have another state of it than the ledger says: whatever comes back is sent. */
+  | { readonly kind: 'forget' }
   | { readonly kind: 'park'; readonly error: SyncError }
   /** Its key, or its whole table, is kept in `dirty`. */
   | { readonly kind: 'defer'; readonly what: 'key' | 'table' }
@@ -40,10 +42,17 @@ export function judge(slot: ObjectSlot): Verdict {
       const unchanged = grave !== null && known?.state === 'accepted' && known.fingerprint === grave.fingerprint
       if (unchanged && !isDoubted(slot, waiting)) return { kind: 'settle' }
       if (mayBeOutdated(slot, waiting, known)) return { kind: 'read' }
-      if (grave === null) return { kind: known === null || known.state === 'accepted' ? 'settle' : 'unpark' }
+      if (grave === null) return { kind: withoutGrave(slot, known) }
       return { kind: 'send', content: { ...waiting, ...grave, kind: 'object' } }
     }
   }
+}
+
+function withoutGrave(slot: ObjectSlot, known: KnownObject | null): 'settle' | 'unpark' | 'forget' {
+  if (known === null) return 'settle'
+  const doubted = slot.inDoubt || slot.replayed
+  if (doubted && known.requestId !== null && known.fingerprint !== null) return 'forget'
+  return known.state === 'accepted' ? 'settle' : 'unpark'
 }
 
 /** Whether SafetyKit may have something else than the ledger says: then what is unchanged is sent all the same. */

@@ -118,8 +118,13 @@ export interface Records {
   readonly receipts: readonly Receipt[]
   readonly parked: readonly ParkedObject[]
   readonly deferred: readonly DeferredKey[]
-  /** Parked objects whose row is gone or is back at what was accepted. */
-  readonly unparked: readonly { readonly namespace: string; readonly id: string }[]
+  /** Objects whose row is gone, without a tombstone: no reason to park them any more. */
+  readonly unparked: readonly {
+    readonly namespace: string
+    readonly id: string
+    /** SafetyKit may have another state than the one that is recorded: nothing that comes is unchanged. Default: `false`. */
+    readonly forget?: boolean
+  }[]
 }
 
 /** What the delivery asks of the ledger. */

@@ -78,6 +78,11 @@ const recordParked = (schema: string): string => `
   SET source = excluded.source, state = excluded.state, attempts = excluded.attempts, retry_at = excluded.retry_at,
       error = excluded.error, key = excluded.key`
 
+const forgetContent = (schema: string): string => `
+  UPDATE ${schema}.objects
+  SET state = 'accepted', fingerprint = NULL, attempts = 0, retry_at = NULL, error = NULL, key = NULL
+  WHERE namespace = $1 AND object_id = $2`
+
 const recordUnparked = (schema: string): readonly [string, string] => [
   `DELETE FROM ${schema}.objects WHERE namespace = $1 AND object_id = $2 AND state <> 'accepted' AND request_id IS NULL`,
   `UPDATE ${schema}.objects SET state = 'accepted', attempts = 0, retry_at = NULL, error = NULL, key = NULL
@@ -95,6 +100,7 @@ export class Recording {
   readonly #conflicts: string
   readonly #parked: string
   readonly #unparked: readonly [string, string]
+  readonly #forget: string
   readonly #dirty: string
 
   constructor(schema: string) {
@@ -103,6 +109,7 @@ export class Recording {
     this.#conflicts = findConflicts(schema)
     this.#parked = recordParked(schema)
     this.#unparked = recordUnparked(schema)
+    this.#forget = forgetContent(schema)
     this.#dirty = markDirty(schema)
   }
 
@@ -114,8 +121,9 @@ export class Recording {
     const deferred = [...records.deferred]
     if (records.receipts.length > 0) deferred.push(...(await this.#writeReceipts(client, records.receipts)))
     for (const parked of records.parked) await client.query(this.#parked, parkedValues(parked))
-    for (const { namespace, id } of records.unparked) {
-      for (const statement of this.#unparked) await client.query(statement, [namespace, id])
+    for (const { namespace, id, forget } of records.unparked) {
+      const statements = forget === true ? [this.#forget] : this.#unparked
+      for (const statement of statements) await client.query(statement, [namespace, id])
     }
     if (deferred.length > 0) await client.query(this.#dirty, dirtyValues(deferred))
   }

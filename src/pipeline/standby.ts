@@ -1,0 +1,31 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Pool } from 'pg'
+import { inspectSlot } from '../capture/replication/slot.js'
+import type { Logger } from '../logger.js'
+import { withClient } from './migrate.js'
+
+/** Between two looks at a slot that another process reads from. */
+const pollMs = 1_000
+
+interface StandbyOptions {
+  readonly db: Pool
+  readonly slot: string
+  readonly signal: AbortSignal
+  readonly logger: Logger
+}
+
+/**
+ * Waits while another process reads from the slot. It is the one that sends; a standby does nothing, not even with dirty
+ * keys, and reads what the other one has left behind only when it takes over.
+ */
+export async function untilSlotIsFree({ db, slot, signal, logger }: StandbyOptions): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const state = await withClient(db, (client) => inspectSlot(client, slot))
+      if (state?.active !== true) return
+    } catch (error) {
+      logger.warn('The slot could not be looked at, trying again', { slot, error })
+    }
+    await sleep(pollMs, undefined, { signal }).catch(() => {})
+  }
+}
