@@ -7,7 +7,6 @@ import { SafetyKitClient } from './delivery/client.js'
 import { type DispatchCounts, Dispatcher } from './delivery/dispatch.js'
 import type { Arrival, Ticket } from './delivery/ports.js'
 import { SyncError } from './errors.js'
-import { Horizon } from './ledger/horizon.js'
 import { Ledger } from './ledger/ledger.js'
 import { checkLedger } from './ledger/migrate.js'
 import { type Logger, silentLogger } from './logger.js'
@@ -15,11 +14,13 @@ import { sessionSettingsSql } from './mapping/session.js'
 import { namespaceSchemas } from './mapping/settings.js'
 import { type Databases, openDatabases } from './pipeline/databases.js'
 import { DirtyKeys } from './pipeline/dirty-keys.js'
+import { Doubts } from './pipeline/doubts.js'
 import { checkCapture, wantedPublication, withClient } from './pipeline/migrate.js'
 import { ParkedObjects } from './pipeline/parked-objects.js'
 import { pushSettings } from './pipeline/push-settings.js'
 import { rowsReader } from './pipeline/read-rows.js'
 import { Sources } from './pipeline/sources.js'
+import { untilSlotIsFree } from './pipeline/standby.js'
 import { WalChanges } from './pipeline/wal-changes.js'
 
 export { type MigrateOptions, migrate } from './pipeline/migrate.js'
@@ -33,7 +34,7 @@ export { type MigrateOptions, migrate } from './pipeline/migrate.js'
  *    oldest unsettled change (LowWatermark), a dirty key is deleted only once settled (DirtyQueue).
  * 2. Order per object: one slot an object, one state in flight, the newest one next (ObjectSlot, judge).
  * 3. No needless evaluation: what is sent is compared with the ledger first (judge), and settings by fingerprint.
- * 4. At least once, never silently twice: Horizon tells what a killed process may have sent without recording it.
+ * 4. At least once, never silently twice: Doubts tells what a killed process may have sent without recording it.
  * 5. One bad row harms only itself: batches are split (Sender), the object is parked (Recorder).
  * 6. Bounded memory: the stream is paused above `maxPendingBytes` (here), dirty keys are taken over by the thousand.
  * 7. Only mapped columns are decoded (WalChanges.select, readRows).
@@ -63,10 +64,6 @@ export interface Pipeline {
   abandon(): void
 }
 
-/** How far the horizon jumps ahead: a small update of the ledger for each 16 MiB of WAL, or 10,000 dirty keys. */
-const streamStep = 16n * 1024n * 1024n
-const dirtyStep = 10_000n
-
 /** Between two looks at mappings that do not fit their table. */
 const misfitCheckMs = 10_000
 
@@ -84,11 +81,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     const sources = await Sources.open({ db, resolved, defaultSchema, logger })
     await checkReplication(databases, resolved, sources, logger)
     const ledger = new Ledger({ pool: databases.ledger, schema: resolved.schema })
-    const horizons = {
-      stream: await Horizon.open({ name: `slot ${resolved.slot.name}`, store: ledger, step: streamStep, logger }),
-      dirty: await Horizon.open({ name: 'dirty', store: ledger, step: dirtyStep, logger }),
-    }
-    return new RunningPipeline({ ...options, logger }, { databases, sources, ledger, horizons })
+    return new RunningPipeline({ ...options, logger }, { databases, sources, ledger })
   } catch (error) {
     await databases.close()
     throw error
@@ -128,7 +121,6 @@ interface Parts {
   readonly databases: Databases
   readonly sources: Sources
   readonly ledger: Ledger
-  readonly horizons: { readonly stream: Horizon; readonly dirty: Horizon }
 }
 
 class RunningPipeline implements Pipeline {
@@ -139,12 +131,13 @@ class RunningPipeline implements Pipeline {
   readonly #dispatcher: Dispatcher
   readonly #stopping = new AbortController()
   #stream: WalStream | null = null
+  #doubts: Doubts | null = null
   #paused = false
   #failure: { readonly error: unknown } | null = null
 
   constructor(options: PipelineOptions & { readonly logger: Logger }, parts: Parts) {
     const { resolved, logger, apiKey, baseUrl, proxy } = options
-    const { ledger, horizons, sources, databases } = parts
+    const { ledger, sources, databases } = parts
     this.#options = options
     this.#parts = parts
     this.#client = new SafetyKitClient({
@@ -160,7 +153,7 @@ class RunningPipeline implements Pipeline {
       readRows: rowsReader({ db: databases.source, sources }),
       delivery: resolved.delivery,
       parking: resolved.parking,
-      beforeSend: (lsn) => horizons.stream.cover(lsn),
+      beforeSend: (lsn) => this.#doubts?.stream.cover(lsn) ?? null,
       onUnauthorized: (error) => this.#fail(error),
       onPendingBytes: (bytes) => this.#regulate(bytes),
       logger,
@@ -230,14 +223,18 @@ class RunningPipeline implements Pipeline {
   /** Until it is told to stop; then in the order in which nothing can be lost. */
   async #deliver(): Promise<void> {
     const { resolved, databaseUrl, logger } = this.#options
-    const { sources, ledger, horizons, databases } = this.#parts
+    const { sources, ledger, databases } = this.#parts
+    await untilSlotIsFree({ db: databases.source, slot: resolved.slot.name, signal: this.#stopping.signal, logger })
+    if (this.#stopping.signal.aborted) return
+    const doubts = await Doubts.open({ databases, ledger, resolved, logger })
+    this.#doubts = doubts
     const arrive = (arrival: Arrival): void => this.#dispatcher.arrive(arrival)
     const markTable = (source: string, ticket: Ticket): void => this.#dispatcher.markTable(source, ticket)
     const changes = new WalChanges({
       sources,
       arrive,
       markTable,
-      replayedThrough: horizons.stream.previous,
+      replayedThrough: doubts.changesThrough,
       logger,
     })
     const stream = openWalStream({
@@ -254,7 +251,7 @@ class RunningPipeline implements Pipeline {
       db: databases.ledger,
       schema: resolved.schema,
       sources,
-      horizon: horizons.dirty,
+      doubts,
       arrive,
       markTable,
       logger,
@@ -268,7 +265,7 @@ class RunningPipeline implements Pipeline {
     await Promise.all([dirty.stop(), parked.stop()])
     const { inDoubt } = await this.#dispatcher.stop()
     await dirty.flush()
-    if (!inDoubt) await Promise.all([horizons.stream.clear(), horizons.dirty.clear()])
+    if (!inDoubt) await doubts.clear(changes.settledThrough)
     await stream.stop()
   }
 

@@ -1,14 +1,14 @@
 import { type DirtyKey, DirtyQueue, type DirtyStore } from '../capture/dirty.js'
 import type { Arrival, Ticket } from '../delivery/ports.js'
-import type { Horizon } from '../ledger/horizon.js'
 import type { Logger } from '../logger.js'
+import type { Doubts } from './doubts.js'
 import type { Sources } from './sources.js'
 
 interface DirtyKeysOptions {
   readonly db: DirtyStore
   readonly schema: string
   readonly sources: Sources
-  readonly horizon: Horizon
+  readonly doubts: Pick<Doubts, 'dirty' | 'keysThrough'>
   readonly arrive: (arrival: Arrival) => void
   readonly markTable: (source: string, ticket: Ticket) => void
   readonly logger: Logger
@@ -45,15 +45,15 @@ export class DirtyKeys {
 
   async #onKeys(keys: readonly DirtyKey[]): Promise<void> {
     // In the order of their marks, so the last is the newest.
-    await this.#options.horizon.cover(keys.at(-1)?.seq ?? 0n)
+    await this.#options.doubts.dirty.cover(keys.at(-1)?.seq ?? 0n)
     for (const key of keys) this.#onKey(key)
   }
 
   #onKey({ seq, source: name, key, force, settle }: DirtyKey): void {
-    const { sources, arrive, markTable, horizon } = this.#options
+    const { sources, arrive, markTable, doubts } = this.#options
     const targets = sources.get(name)?.targets ?? []
     const ticket = settledAfter(targets.length, settle)
-    const replayed = seq <= horizon.previous
+    const replayed = seq <= doubts.keysThrough
     for (const { origin, idOf } of targets) {
       const id = idOf(key)
       // The table's key is another one by now.

@@ -47,7 +47,9 @@ export class Doubts {
     const stream = await Horizon.open({ name: `slot ${resolved.slot.name}`, store: ledger, step: streamStep, logger })
     const dirty = await Horizon.open({ name: 'dirty', store: ledger, step: dirtyStep, logger })
     const lsn = await walPosition(databases.source)
-    const { rows } = await databases.ledger.query(`SELECT coalesce(max(seq), 0)::text AS seq FROM ${dirtyTable(options)}`)
+    const { rows } = await databases.ledger.query(
+      `SELECT coalesce(max(seq), 0)::text AS seq FROM ${dirtyTable(options)}`,
+    )
     return new Doubts(options, { stream, dirty }, { lsn, seq: BigInt(String(rows[0]?.seq ?? 0)) })
   }
 

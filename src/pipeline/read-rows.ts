@@ -2,11 +2,12 @@ import type { RowReader, RowsRead } from '../capture/rows.js'
 import { readRows } from '../capture/rows.js'
 import type { Content, ReadRows } from '../delivery/ports.js'
 import { SyncError } from '../errors.js'
-import { type Lsn, parseLsn } from '../lsn.js'
+import type { Lsn } from '../lsn.js'
 import { compileTable } from '../mapping/mapper.js'
 import type { MappingPlan } from '../mapping/mapping-plan.js'
 import { keyAsBound } from './row-keys.js'
 import type { Source, Sources, Target } from './sources.js'
+import { walPosition } from './wal-position.js'
 
 interface RowReading {
   readonly db: RowReader & { query(text: string): Promise<{ rows: Record<string, unknown>[] }> }
@@ -36,8 +37,7 @@ export function rowsReader({ db, sources }: RowReading): ReadRows {
         throw new SyncError('TABLE_UNFIT', `The table ${source.name} changed while it was read`)
       }
       // Asked after the read: everything that the read saw lies before.
-      const position = await db.query(currentPosition)
-      const lsn = parseLsn(String(position.rows[0]?.lsn))
+      const lsn = await walPosition(db)
       return rows.map(({ id }, index) => contentOf(id, read.rows[index], plan, lsn))
     }
   }
@@ -53,9 +53,6 @@ function contentOf(id: string, cells: RowsRead['rows'][number] | undefined, plan
   if (mapped.kind !== 'object') return { kind: 'gone', lsn, by: 'read' }
   return { kind: 'object', json: mapped.json, fingerprint: mapped.fingerprint, lsn, by: 'read' }
 }
-
-const currentPosition = `SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
-  ELSE pg_catalog.pg_current_wal_insert_lsn() END::text AS lsn`
 
 async function readUnlessMoved(
   db: RowReader,

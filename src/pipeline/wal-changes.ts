@@ -16,7 +16,7 @@ interface WalChangesOptions {
   readonly arrive: (arrival: Arrival) => void
   /** The table's keys cannot be told from the WAL: all of it is to be scanned. */
   readonly markTable: (source: string, ticket: Ticket) => void
-  /** Changes up to here may have been sent by an earlier process; see `Horizon`. */
+  /** Changes up to here may have been sent by an earlier process; see `Doubts`. */
   readonly replayedThrough: Lsn
   readonly logger: Logger
 }
@@ -36,6 +36,7 @@ export class WalChanges implements WalConsumer {
   readonly #options: WalChangesOptions
   readonly #plans = new WeakMap<Relation, RelationPlan | null>()
   #watermark = new LowWatermark()
+  #settledBefore: Lsn = 0n
   /** One ticket serves all changes of a transaction. */
   #ticket: Ticket = { settle: () => {} }
   #ticketOf: PendingTransaction | null = null
@@ -50,7 +51,14 @@ export class WalChanges implements WalConsumer {
     return this.#watermark.unsettled
   }
 
+  /** All changes up to here are settled, whichever attempt brought them. */
+  get settledThrough(): Lsn {
+    const confirmed = this.#watermark.confirmed()
+    return confirmed > this.#settledBefore ? confirmed : this.#settledBefore
+  }
+
   onStart(): void {
+    this.#settledBefore = this.settledThrough
     this.#watermark = new LowWatermark()
   }
 

@@ -29,6 +29,10 @@ interface Case {
   readonly known: KnownObject | null
   readonly force?: boolean
   readonly graves?: boolean
+  /** The API may have a state that is not recorded. */
+  readonly inDoubt?: boolean
+  /** An earlier process may have come as far as this change. */
+  readonly replayed?: boolean
   readonly verdict: unknown
 }
 
@@ -168,6 +172,66 @@ const cases: Record<string, Case> = {
     verdict: send(row('A', 20n)),
   },
 
+  'in doubt: a tombstone is sent for what only may have got through': {
+    waiting: gone(20n),
+    known: null,
+    graves: true,
+    inDoubt: true,
+    verdict: buried(20n),
+  },
+  'in doubt: a tombstone is sent for what was parked and only may have got through': {
+    waiting: gone(20n),
+    known: neverAccepted,
+    graves: true,
+    inDoubt: true,
+    verdict: buried(20n),
+  },
+  'in doubt, and no tombstone: what was accepted is forgotten, so that the row is sent should it come back': {
+    waiting: gone(20n),
+    known: known('A', 10n),
+    inDoubt: true,
+    verdict: { kind: 'forget' },
+  },
+  'in doubt, and no tombstone: nothing to forget': { waiting: gone(20n), known: null, inDoubt: true, verdict: settle },
+  'in doubt, and no tombstone: the row of a parked object that was never accepted': {
+    waiting: gone(20n),
+    known: neverAccepted,
+    inDoubt: true,
+    verdict: { kind: 'unpark' },
+  },
+  'replayed: a newer content may be outdated, the row is read': {
+    waiting: row('B', 20n),
+    known: known('A', 10n),
+    replayed: true,
+    verdict: toRead,
+  },
+  'replayed: what was accepted is not sent again': {
+    waiting: row('A', 20n),
+    known: known('A', 10n),
+    replayed: true,
+    verdict: settle,
+  },
+  'replayed: what was read is sent even if it is what was accepted': {
+    waiting: row('A', 20n, 'read'),
+    known: known('A', 10n),
+    replayed: true,
+    verdict: send(row('A', 20n, 'read')),
+  },
+  'replayed: a row that is gone is read': {
+    waiting: gone(20n),
+    known: null,
+    graves: true,
+    replayed: true,
+    verdict: toRead,
+  },
+  'replayed: a row that is gone indeed gets a tombstone, even if nothing is known of it': {
+    waiting: gone(20n, 'read'),
+    known: null,
+    graves: true,
+    replayed: true,
+    verdict: buried(20n, 'read'),
+  },
+
   'a change without content is read': { waiting: { kind: 'unread' }, known: known('A', 10n), verdict: toRead },
   'an invalid object is parked': {
     waiting: { kind: 'invalid', error: refusal },
@@ -188,11 +252,15 @@ const cases: Record<string, Case> = {
 }
 
 describe('what to do with an object', () => {
-  test.each(Object.entries(cases))('%s', (_, { waiting, known, force = false, graves = false, verdict }) => {
+  test.each(Object.entries(cases))('%s', (_, { waiting, known, verdict, ...more }) => {
+    const { force = false, graves = false, inDoubt = false, replayed = false } = more
     const slot = new ObjectSlot(graves ? { ...origin, tombstone } : origin, '1')
-    slot.waiting = waiting
+    if (waiting !== null) {
+      const ticket = { settle: () => {} }
+      slot.take({ origin, id: '1', key: null, content: waiting, ticket, force, replayed })
+    }
+    slot.inDoubt = inDoubt
     slot.known = known
-    slot.force = force
     expect(judge(slot)).toEqual(verdict)
   })
 })
