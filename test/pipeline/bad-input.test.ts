@@ -53,7 +53,7 @@ describe('a mapping that does not fit the database', () => {
     [
       'a table in another schema',
       'public.orders',
-      { namespace: 'o', fields: { id: true } },
+      { namespace: 'o', fields: { total: true } },
       'CONFIG_INVALID',
       /shop\.orders/,
     ],
