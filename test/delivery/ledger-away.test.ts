@@ -75,7 +75,8 @@ test('connections that are cut all the time lose nothing', async () => {
   room.emulator.faults.add({ do: { latencyMs: 5 } })
   const client = await rooms.db.client()
   let cuts = 0
-  for (let round = 0; round < 20; round += 1) {
+  let round = 0
+  for (; round < 20 || cuts < 8; round += 1) {
     for (let n = 0; n < 40; n += 1) room.send(`p${n}`, round)
     await new Promise((resolve) => setTimeout(resolve, 10))
     const { rowCount } = await client.query(
@@ -85,10 +86,9 @@ test('connections that are cut all the time lose nothing', async () => {
     cuts += rowCount ?? 0
   }
   await room.done()
-  expect(cuts).toBeGreaterThan(5)
   for (let n = 0; n < 40; n += 1) {
     const values = room.accepted(`p${n}`) as number[]
-    expect(values.at(-1)).toBe(19)
+    expect(values.at(-1)).toBe(round - 1)
     expect(values).toEqual([...values].sort((a, b) => a - b))
   }
 })
