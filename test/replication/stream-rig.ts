@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll } from 'vitest'
 import { inspectSlot, type SlotState } from '../../src/capture/replication/slot.js'
 import { openWalStream, type WalStream, type WalStreamOptions } from '../../src/capture/replication/wal-stream.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
+import { soon } from '../support/soon.js'
 import { type TcpProxy, tcpProxy } from '../support/tcp-proxy.js'
 import type { Recorder } from './recorder.js'
 
@@ -36,9 +37,10 @@ export function streamRig(): StreamRig {
   afterEach(async () => {
     await Promise.all(opened.splice(0).map((stream) => stream.stop()))
     await Promise.all(proxies.splice(0).map((proxy) => proxy.close()))
-    await db.query('SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1', [
-      db.name,
-    ])
+    // The server takes a moment to see that its reader is gone.
+    await soon(() =>
+      db.query('SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1', [db.name]),
+    )
     await db.query('TRUNCATE items')
   })
 
