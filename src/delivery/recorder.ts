@@ -71,14 +71,16 @@ export class Recorder {
       const group = this.#takeGroup()
       try {
         await this.#ledger.record(merge(group))
-        failures = 0
-        for (const entry of group) entry.done()
       } catch (error) {
         this.#queue = group.concat(this.#queue)
         this.#logger.error('The ledger could not be written, trying again', { attempt: failures + 1, error })
         await new Promise((resolve) => setTimeout(resolve, backoffMs(failures, retryBounds, this.#random)))
         failures += 1
+        continue
       }
+      failures = 0
+      // Beyond the catch: what is durable must not be recorded again, whatever its tickets do.
+      for (const entry of group) entry.done()
     }
     // In the same turn in which the queue was found empty: what comes from now on needs a writer of its own.
     this.#working -= 1
