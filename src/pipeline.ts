@@ -1,27 +1,20 @@
-import { checkPublication } from './capture/replication/publication.js'
-import { checkServer } from './capture/replication/server.js'
-import { inspectSlot, slotProblem } from './capture/replication/slot.js'
-import { openWalStream, type WalStream } from './capture/replication/wal-stream.js'
 import type { ResolvedSync } from './config/resolved.js'
 import { SafetyKitClient } from './delivery/client.js'
-import { type DispatchCounts, Dispatcher } from './delivery/dispatch.js'
-import type { Arrival, Ticket } from './delivery/ports.js'
-import { SyncError } from './errors.js'
+import type { DispatchCounts } from './delivery/dispatch.js'
+import type { SyncError } from './errors.js'
+import type { EventSink } from './events.js'
 import { Ledger } from './ledger/ledger.js'
 import { checkLedger } from './ledger/migrate.js'
 import { type Logger, silentLogger } from './logger.js'
-import { sessionSettingsSql } from './mapping/session.js'
 import { namespaceSchemas } from './mapping/settings.js'
-import { type Databases, openDatabases } from './pipeline/databases.js'
-import { DirtyKeys } from './pipeline/dirty-keys.js'
-import { Doubts } from './pipeline/doubts.js'
-import { checkCapture, wantedPublication, withClient } from './pipeline/migrate.js'
-import { ParkedObjects } from './pipeline/parked-objects.js'
+import { checkReadable } from './pipeline/check-readable.js'
+import { checkReplication } from './pipeline/check-replication.js'
+import { openDatabases } from './pipeline/databases.js'
+import type { Engine, Parts } from './pipeline/engine.js'
 import { pushSettings } from './pipeline/push-settings.js'
-import { rowsReader } from './pipeline/read-rows.js'
+import { ReplicationEngine } from './pipeline/replication-engine.js'
 import { Sources } from './pipeline/sources.js'
-import { untilSlotIsFree } from './pipeline/standby.js'
-import { WalChanges } from './pipeline/wal-changes.js'
+import { WorkerEngine } from './pipeline/worker-engine.js'
 
 export { type MigrateOptions, migrate } from './pipeline/migrate.js'
 
@@ -49,6 +42,8 @@ export interface PipelineOptions {
   /** Default: `https://api.safetykit.com`. */
   readonly baseUrl?: string | undefined
   readonly proxy?: { readonly httpProxy?: string; readonly httpsProxy?: string; readonly noProxy?: string } | undefined
+  /** Is told what becomes of the objects. */
+  readonly events?: EventSink | undefined
   /** Default: silent. */
   readonly logger?: Logger
 }
@@ -58,6 +53,8 @@ export interface Pipeline {
   /** Resolves after `stop()`; rejects with what only a person can mend: a `SyncError`, or an error of the database. */
   readonly done: Promise<void>
   readonly counts: DispatchCounts
+  /** Something was written: looks at once, not with the next poll. */
+  wake(): void
   /** Takes no more, settles what is in flight, acks. */
   stop(): Promise<void>
   /** Gives up on what is in flight: `stop()` resolves soon, and what is not recorded comes again. */
@@ -73,13 +70,13 @@ const misfitCheckMs = 10_000
  */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { resolved, databaseUrl, logger = silentLogger } = options
-  checkCapture(resolved)
   const databases = openDatabases({ databaseUrl, resolved, logger })
   try {
     await checkLedger(databases.ledger, resolved.schema)
     const { source: db, defaultSchema } = databases
     const sources = await Sources.open({ db, resolved, defaultSchema, logger })
-    await checkReplication(databases, resolved, sources, logger)
+    await checkReadable(db, sources)
+    if (resolved.capture === 'replication') await checkReplication({ databases, resolved, sources, logger })
     const ledger = new Ledger({ pool: databases.ledger, schema: resolved.schema })
     return new RunningPipeline({ ...options, logger }, { databases, sources, ledger })
   } catch (error) {
@@ -88,93 +85,54 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   }
 }
 
-async function checkReplication(
-  databases: Databases,
-  resolved: ResolvedSync,
-  sources: Sources,
-  logger: Logger,
-): Promise<void> {
-  await withClient(databases.source, async (client) => {
-    await checkServer(client, resolved.slot.name)
-    const wanted = wantedPublication(
-      resolved,
-      sources.all.map((source) => source.bound),
-    )
-    const [finding, ...more] = await checkPublication(client, wanted)
-    if (finding !== undefined) {
-      const all = [finding, ...more]
-      throw new SyncError(finding.code, all.map(({ message }) => message).join('; '), {
-        hint: ['Run: safetykit-sync migrate, which runs:', ...all.flatMap(({ sql }) => sql ?? [])].join('\n'),
-      })
-    }
-    const { rows } = await client.query<{ name: string }>('SELECT pg_catalog.current_database() AS name')
-    const slot = await inspectSlot(client, resolved.slot.name)
-    const problem = slotProblem(resolved.slot.name, slot, rows[0]?.name ?? '')
-    if (problem === null) return
-    if (problem.code !== 'SLOT_IN_USE') throw problem
-    // A killed sidecar's connection takes a moment to go; another one that lives makes this one its standby.
-    logger.warn(`${problem.message}; waiting for it`, { hint: problem.hint })
-  })
-}
-
-interface Parts {
-  readonly databases: Databases
-  readonly sources: Sources
-  readonly ledger: Ledger
-}
+type Opened = Pick<Parts, 'databases' | 'sources' | 'ledger'>
 
 class RunningPipeline implements Pipeline {
   readonly done: Promise<void>
-  readonly #options: PipelineOptions & { readonly logger: Logger }
   readonly #parts: Parts
-  readonly #client: SafetyKitClient
-  readonly #dispatcher: Dispatcher
+  readonly #engine: Engine
   readonly #stopping = new AbortController()
-  #stream: WalStream | null = null
-  #doubts: Doubts | null = null
-  #paused = false
   #failure: { readonly error: unknown } | null = null
 
-  constructor(options: PipelineOptions & { readonly logger: Logger }, parts: Parts) {
-    const { resolved, logger, apiKey, baseUrl, proxy } = options
-    const { ledger, sources, databases } = parts
-    this.#options = options
-    this.#parts = parts
-    this.#client = new SafetyKitClient({
-      apiKey,
-      baseUrl,
-      proxy,
-      timeoutMs: resolved.delivery.requestTimeoutMs,
-      maxConnections: resolved.delivery.maxConcurrency,
-    })
-    this.#dispatcher = new Dispatcher({
-      client: this.#client,
-      ledger,
-      readRows: rowsReader({ db: databases.source, sources }),
-      delivery: resolved.delivery,
-      parking: resolved.parking,
-      beforeSend: (lsn) => this.#doubts?.stream.cover(lsn) ?? null,
-      onUnauthorized: (error) => this.#fail(error),
-      onPendingBytes: (bytes) => this.#regulate(bytes),
+  constructor(options: PipelineOptions & { readonly logger: Logger }, opened: Opened) {
+    const { resolved, databaseUrl, logger, events, apiKey, baseUrl, proxy } = options
+    const { requestTimeoutMs: timeoutMs, maxConcurrency: maxConnections } = resolved.delivery
+    this.#parts = {
+      ...opened,
+      resolved,
+      databaseUrl,
+      client: new SafetyKitClient({ apiKey, baseUrl, proxy, timeoutMs, maxConnections }),
+      events,
       logger,
-    })
+      signal: this.#stopping.signal,
+      fail: (error) => this.#fail(error),
+    }
+    this.#engine =
+      resolved.capture === 'replication' ? new ReplicationEngine(this.#parts) : new WorkerEngine(this.#parts)
     this.done = this.#run()
     // The command listens to `done`; a library user may not, and must not die of it.
     this.done.catch(() => {})
   }
 
   get counts(): DispatchCounts {
-    return this.#dispatcher.counts
+    return this.#engine.counts
+  }
+
+  wake(): void {
+    this.#engine.wake()
   }
 
   async stop(): Promise<void> {
+    // No timer of a worker keeps the process alive, but for the time that it takes to end in order.
+    const alive = setInterval(() => {}, 60_000)
     this.#stopping.abort()
     await this.done.catch(() => {})
+    clearInterval(alive)
   }
 
   abandon(): void {
-    this.#dispatcher.abandon()
-    void this.#client.destroy()
+    this.#engine.abandon()
+    void this.#parts.client.destroy()
   }
 
   #fail(error: SyncError): void {
@@ -182,104 +140,32 @@ class RunningPipeline implements Pipeline {
     this.#stopping.abort()
   }
 
-  /** Promise 6: above the budget the socket is not read; below half of it, it is again. */
-  #regulate(bytes: number): void {
-    const { maxPendingBytes } = this.#options.resolved
-    if (!this.#paused && bytes > maxPendingBytes) {
-      this.#paused = true
-      this.#stream?.pause()
-    } else if (this.#paused && bytes < maxPendingBytes / 2) {
-      this.#paused = false
-      this.#stream?.resume()
-    }
-    // Drained: what is confirmed need not wait for the timer.
-    if (bytes === 0) this.#stream?.flushAcks()
-  }
-
   async #run(): Promise<void> {
+    const misfits = setInterval(() => this.#checkMisfits(), misfitCheckMs).unref()
     try {
       await this.#pushSettings()
-      if (!this.#stopping.signal.aborted) await this.#deliver()
+      if (!this.#stopping.signal.aborted) await this.#engine.run()
     } catch (error) {
       this.#failure ??= { error }
     }
-    await this.#client.destroy()
+    clearInterval(misfits)
+    await this.#parts.client.destroy()
     await this.#parts.databases.close()
     if (this.#failure !== null) throw this.#failure.error
   }
 
   async #pushSettings(): Promise<void> {
-    const { resolved, logger } = this.#options
-    await pushSettings({
-      schemas: namespaceSchemas(resolved.mappings),
-      client: this.#client,
-      ledger: this.#parts.ledger,
-      retry: { baseMs: resolved.delivery.retryBaseMs, maxMs: resolved.delivery.retryMaxMs },
-      signal: this.#stopping.signal,
-      logger,
-    })
-  }
-
-  /** Until it is told to stop; then in the order in which nothing can be lost. */
-  async #deliver(): Promise<void> {
-    const { resolved, databaseUrl, logger } = this.#options
-    const { sources, ledger, databases } = this.#parts
-    await untilSlotIsFree({ db: databases.source, slot: resolved.slot.name, signal: this.#stopping.signal, logger })
-    if (this.#stopping.signal.aborted) return
-    const doubts = await Doubts.open({ databases, ledger, resolved, logger })
-    this.#doubts = doubts
-    const arrive = (arrival: Arrival): void => this.#dispatcher.arrive(arrival)
-    const markTable = (source: string, ticket: Ticket): void => this.#dispatcher.markTable(source, ticket)
-    const changes = new WalChanges({
-      sources,
-      arrive,
-      markTable,
-      replayedThrough: doubts.changesThrough,
-      logger,
-    })
-    const stream = openWalStream({
-      connection: { connectionString: databaseUrl, application_name: 'safetykit-sync' },
-      slot: resolved.slot.name,
-      publication: resolved.publication.name,
-      sessionSettings: sessionSettingsSql,
-      consumer: changes,
-      logger,
-    })
-    this.#stream = stream
-    stream.done.catch((error: SyncError) => this.#fail(error))
-    const dirty = new DirtyKeys({
-      db: databases.ledger,
-      schema: resolved.schema,
-      sources,
-      doubts,
-      arrive,
-      markTable,
-      logger,
-    })
-    const parked = new ParkedObjects({ ledger, sources, arrive, logger })
-    const misfits = setInterval(() => this.#checkMisfits(), misfitCheckMs)
-    await aborted(this.#stopping.signal)
-
-    clearInterval(misfits)
-    stream.pause()
-    await Promise.all([dirty.stop(), parked.stop()])
-    const { inDoubt } = await this.#dispatcher.stop()
-    await dirty.flush()
-    if (!inDoubt) await doubts.clear(changes.settledThrough)
-    await stream.stop()
+    const { resolved, client, ledger, signal, logger } = this.#parts
+    const { retryBaseMs: baseMs, retryMaxMs: maxMs } = resolved.delivery
+    const schemas = namespaceSchemas(resolved.mappings)
+    await pushSettings({ schemas, client, ledger, retry: { baseMs, maxMs }, signal, logger })
   }
 
   #checkMisfits(): void {
-    const { sources } = this.#parts
+    const { sources, logger } = this.#parts
     if (sources.all.every((source) => source.misfit === null)) return
     sources.refresh().catch((error: unknown) => {
-      this.#options.logger.warn('The catalogue could not be read, trying again', { error })
+      logger.warn('The catalogue could not be read, trying again', { error })
     })
   }
 }
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })

@@ -8,6 +8,8 @@ export interface DirtyKey {
   readonly source: string
   readonly key: RowKey
   readonly force: boolean
+  /** The part of the key space that it is in; always the same for one row. */
+  readonly partition: number
   /** To be called once all that follows from the key is durable: then it is deleted. */
   readonly settle: () => void
 }
@@ -16,20 +18,42 @@ export interface DirtyQueueOptions {
   readonly pool: DirtyStore
   /** The side tables' schema, unquoted. */
   readonly schema: string
+  /** How many parts the key space has: a power of two. */
+  readonly partitions: number
   /** Takes keys over. */
   readonly onKeys: (keys: readonly DirtyKey[]) => Promise<void>
   /** The tables whose keys can be worked now: a key whose table does not fit its mapping waits. */
   readonly sources: () => readonly string[]
+  /** Called before each look. */
+  readonly attend: () => Promise<Attendance>
   readonly logger: Logger
-  /** Keys taken over and not settled, at most. Default: 1,000. */
+  /** Keys taken over and not settled, at most. Default: 2,000. */
   readonly maxInHand?: number
-  /** The wait between two looks while nothing comes. Default: 1,000. */
-  readonly pollMs?: number
+}
+
+/** Which keys may be taken over now. */
+export interface Attendance {
+  readonly partitions: readonly number[]
+  /** Keys wait that another worker has, and may have to give up: the next look is to be soon. */
+  readonly wanting: boolean
 }
 
 export interface DirtyStore {
   query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
 }
+
+/** What waits, of the oldest keys. */
+export interface Waiting {
+  readonly partitions: readonly number[]
+  /** The newest `seq`; 0 where nothing waits. */
+  readonly newest: bigint
+}
+
+/** The wait between two looks: short after something was found, twice as long with each look that finds nothing. */
+const busyPollMs = 250
+const idlePollMs = 2_000
+/** The keys that a look for work considers: enough to find what is free, and cheap in a long backlog. */
+const maxWaiting = 10_000
 
 /**
  * Users write keys by hand: a number arrives as its digits (JavaScript would round a large one), and what is no object at
@@ -39,6 +63,10 @@ const keyAsTexts = `CASE WHEN pg_catalog.jsonb_typeof(d.key) = 'object' THEN
   (SELECT coalesce(pg_catalog.jsonb_object_agg(k.key, k.value), '{}') FROM pg_catalog.jsonb_each_text(d.key) AS k)
   ELSE '{}' END`
 
+/** Without quotes, so that a key written by hand as a number is in the partition of the same key as text. */
+const partitionOf = (partitions: number): string =>
+  `(pg_catalog.hashtext(d.source || pg_catalog.translate(d.key::text, '"', '')) & ${partitions - 1})`
+
 /**
  * Works off the keys in `dirty`: hands them over in the order of their marks, and deletes each by its `seq` once settled.
  * Rows are read without locking and a writer only ever inserts, so it can never wait for us.
@@ -46,25 +74,53 @@ const keyAsTexts = `CASE WHEN pg_catalog.jsonb_typeof(d.key) = 'object' THEN
 export class DirtyQueue {
   readonly #options: DirtyQueueOptions
   readonly #select: string
+  readonly #peek: string
   readonly #delete: string
   readonly #maxInHand: number
-  readonly #inHand = new Set<string>()
+  readonly #inHand = new Map<string, number>()
+  readonly #inHandOf: number[]
   #settled: string[] = []
+  #pollMs = busyPollMs
+  #woken = false
   #wake: (() => void) | null = null
   #stopped = false
 
   constructor(options: DirtyQueueOptions) {
     const table = `${escapeIdentifier(options.schema)}.dirty`
+    const partition = partitionOf(options.partitions)
     this.#options = options
-    this.#maxInHand = options.maxInHand ?? 1_000
-    this.#select = `SELECT seq, source, ${keyAsTexts} AS key, force FROM ${table} AS d
-      WHERE key IS NOT NULL AND source = ANY($1::text[]) AND seq <> ALL($2::bigint[]) ORDER BY seq LIMIT $3`
+    this.#maxInHand = options.maxInHand ?? 2_000
+    this.#inHandOf = Array.from({ length: options.partitions }, () => 0)
+    this.#select = `SELECT seq, source, ${keyAsTexts} AS key, force, ${partition} AS partition FROM ${table} AS d
+      WHERE key IS NOT NULL AND source = ANY($1::text[]) AND seq <> ALL($2::bigint[]) AND ${partition} = ANY($4::integer[])
+      ORDER BY seq LIMIT $3`
+    this.#peek = `SELECT array_agg(DISTINCT partition) AS partitions, max(seq)::text AS newest
+      FROM (SELECT seq, ${partition} AS partition FROM ${table} AS d
+        WHERE key IS NOT NULL AND source = ANY($1::text[]) ORDER BY seq LIMIT ${maxWaiting}) AS oldest`
     this.#delete = `DELETE FROM ${table} WHERE seq = ANY($1::bigint[])`
+  }
+
+  /** Keys that were taken over and are not deleted yet. */
+  get inHand(): number {
+    return this.#inHand.size
+  }
+
+  /** The same, of one partition. */
+  inHandOf(partition: number): number {
+    return this.#inHandOf[partition] ?? 0
+  }
+
+  /** Looks which partitions have keys that could be worked now. */
+  async peek(): Promise<Waiting> {
+    const { rows } = await this.#options.pool.query(this.#peek, [this.#options.sources()])
+    const [row] = rows
+    return { partitions: (row?.partitions ?? []) as number[], newest: BigInt(String(row?.newest ?? 0)) }
   }
 
   /** Runs until {@link stop}. */
   async run(): Promise<void> {
     while (!this.#stopped) {
+      this.#woken = false
       let found = 0
       try {
         await this.#deleteSettled()
@@ -72,8 +128,16 @@ export class DirtyQueue {
       } catch (error) {
         this.#options.logger.error('Dirty keys could not be read, trying again', { error })
       }
-      if (found === 0) await this.#wait()
+      if (found > 0) this.#pollMs = busyPollMs
+      else await this.#wait()
     }
+  }
+
+  /** Looks at once. */
+  wake(): void {
+    this.#pollMs = busyPollMs
+    this.#woken = true
+    this.#wake?.()
   }
 
   /** Takes over no more keys. Those in hand stay in `dirty` until they are settled and {@link flush} has run. */
@@ -88,9 +152,12 @@ export class DirtyQueue {
   }
 
   async #takeOver(): Promise<number> {
+    const { partitions, wanting } = await this.#options.attend()
+    if (wanting) this.#pollMs = busyPollMs
     const room = this.#maxInHand - this.#inHand.size
-    if (room <= 0) return 0
-    const { rows } = await this.#options.pool.query(this.#select, [this.#options.sources(), [...this.#inHand], room])
+    if (room <= 0 || partitions.length === 0 || this.#stopped) return 0
+    const values = [this.#options.sources(), [...this.#inHand.keys()], room, partitions]
+    const { rows } = await this.#options.pool.query(this.#select, values)
     const keys = rows.map((row) => this.#take(row))
     if (keys.length > 0) await this.#options.onKeys(keys)
     return keys.length
@@ -98,12 +165,15 @@ export class DirtyQueue {
 
   #take(row: Record<string, unknown>): DirtyKey {
     const seq = String(row.seq)
-    this.#inHand.add(seq)
+    const partition = Number(row.partition)
+    this.#inHand.set(seq, partition)
+    this.#inHandOf[partition] = this.inHandOf(partition) + 1
     return {
       seq: BigInt(seq),
       source: String(row.source),
       key: row.key as RowKey,
       force: row.force === true,
+      partition,
       settle: () => this.#settle(seq),
     }
   }
@@ -119,7 +189,12 @@ export class DirtyQueue {
     if (settled.length === 0) return
     await this.#options.pool.query(this.#delete, [settled])
     // Only now: a key that was settled but is not deleted yet would be taken over again.
-    for (const seq of settled) this.#inHand.delete(seq)
+    for (const seq of settled) {
+      const partition = this.#inHand.get(seq)
+      if (partition === undefined) continue
+      this.#inHand.delete(seq)
+      this.#inHandOf[partition] = this.inHandOf(partition) - 1
+    }
     this.#settled = this.#settled.slice(settled.length)
   }
 
@@ -130,9 +205,11 @@ export class DirtyQueue {
         this.#wake = null
         resolve()
       }
-      const timer = setTimeout(wake, this.#options.pollMs ?? 1_000)
+      // It alone keeps no process alive: the keys stay for the next one.
+      const timer = setTimeout(wake, this.#pollMs).unref()
+      this.#pollMs = Math.min(idlePollMs, this.#pollMs * 2)
       this.#wake = wake
-      if (this.#settled.length > 0 || this.#stopped) wake()
+      if (this.#settled.length > 0 || this.#stopped || this.#woken) wake()
     })
   }
 }

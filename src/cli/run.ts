@@ -1,14 +1,15 @@
 import type { Command } from 'commander'
 import type { Mapping } from '../config/resolved.js'
+import { explainingDatabase } from '../database-errors.js'
+import { proxy } from '../environment.js'
 import type { Logger } from '../logger.js'
 import { type Pipeline, startPipeline } from '../pipeline.js'
-import { explainingDatabase } from './database-errors.js'
 import { endProcess } from './end-process.js'
 import { exitCodes } from './exit-codes.js'
 import { loadConfig } from './load-config.js'
 import { createLogger } from './log.js'
 import { addConfigOptions, addHelp, addLogLevel, type ConfigFlags, environmentHelp, type LogFlags } from './options.js'
-import { apiKey, baseUrl, databaseUrl, loadEnvFile, proxy } from './settings.js'
+import { apiKey, baseUrl, databaseUrl, loadEnvFile } from './settings.js'
 import { onStopSignals } from './stop-signals.js'
 
 interface Flags extends ConfigFlags, LogFlags {
@@ -71,11 +72,14 @@ async function untilStopped(start: () => Promise<Pipeline>, logger: Logger): Pro
       endProcess(exitCodes.failure)
     }
   })
+  // Nothing that a pipeline waits for keeps a process alive by itself.
+  const alive = setInterval(() => {}, 60_000)
   try {
     pipeline = await start()
     await pipeline.done
     logger.info('Stopped')
   } finally {
+    clearInterval(alive)
     release()
   }
 }

@@ -1,12 +1,14 @@
-import { backoffMs } from '../backoff.js'
 import type { DeliverySettings, ParkingSettings } from '../config/resolved.js'
 import { SyncError } from '../errors.js'
+import type { EventSink } from '../events.js'
 import type { Logger } from '../logger.js'
 import type { SafetyKitClient } from './client.js'
 import { Gather } from './gather.js'
 import { judge } from './judge.js'
 import type { Lane } from './lane.js'
+import { park } from './parking.js'
 import type { Arrival, Content, KnownObject, LedgerPort, Origin, ReadRows, Receipt, Records, Ticket } from './ports.js'
+import { Queries } from './queries.js'
 import { Recorder } from './recorder.js'
 import { Sender, type SenderOptions } from './sender.js'
 import { type ObjectContent, ObjectSlot } from './slot.js'
@@ -14,7 +16,10 @@ import { type ObjectContent, ObjectSlot } from './slot.js'
 /** Keys looked up in the ledger, and rows read from a table, in one query. */
 const maxLookup = 1_000
 const maxRead = 200
-const queryRetryBounds = { baseMs: 100, maxMs: 5_000 }
+/** What a read may weigh, about; rows are read in smaller groups where they turn out to be large. */
+const maxReadBytes = 4 * 1024 * 1024
+/** Bytes that are ready to be sent, above which no more rows are read. */
+const maxReadyBytes = 8 * 1024 * 1024
 
 export interface DispatchOptions {
   readonly client: Pick<SafetyKitClient, 'add'>
@@ -27,6 +32,8 @@ export interface DispatchOptions {
   readonly onUnauthorized: (error: SyncError) => void
   /** Called after each change of {@link Dispatcher.pendingBytes}. */
   readonly onPendingBytes: (bytes: number) => void
+  /** Told once the ledger has it. */
+  readonly events?: EventSink | undefined
   readonly logger: Logger
   /** Milliseconds that never go back. Default: `performance.now`. */
   readonly nowMs?: () => number
@@ -60,11 +67,13 @@ export class Dispatcher {
   readonly #lookups: Gather<Lane, ObjectSlot>
   readonly #reads: Gather<Origin, ObjectSlot>
   readonly #marks: Gather<string, Ticket>
-  readonly #queries = new Set<Promise<void>>()
+  readonly #queries: Queries
   readonly #settled = { accepted: 0, unchanged: 0, parked: 0 }
   #pendingBytes = 0
+  #rowBytes = maxReadBytes / 20
   #stopped = false
   #idleWaiters: (() => void)[] = []
+  #roomWaiters: (() => void)[] = []
 
   constructor(options: DispatchOptions) {
     this.#options = options
@@ -84,9 +93,17 @@ export class Dispatcher {
       },
     )
     this.#recorder = new Recorder({ ledger, logger, random: this.#random })
-    this.#lookups = new Gather(maxLookup, (lane, slots) => this.#lookUp(lane, slots))
-    this.#reads = new Gather(maxRead, (origin, slots) => this.#read(origin, slots))
-    this.#marks = new Gather(Number.POSITIVE_INFINITY, (source, tickets) => this.#mark(source, tickets))
+    this.#queries = new Queries({ logger, random: this.#random })
+    this.#lookups = new Gather(
+      () => maxLookup,
+      (lane, slots) => this.#lookUp(lane, slots),
+    )
+    const readSize = () => Math.max(1, Math.min(maxRead, Math.floor(maxReadBytes / this.#rowBytes)))
+    this.#reads = new Gather(readSize, (origin, slots) => this.#read(origin, slots))
+    this.#marks = new Gather(
+      () => Number.POSITIVE_INFINITY,
+      (source, tickets) => this.#mark(source, tickets),
+    )
   }
 
   /** Memory held by what waits or is in flight, about. */
@@ -114,7 +131,7 @@ export class Dispatcher {
       slot.force = slot.inDoubt
       lane.slots.set(arrival.id, slot)
       slot.busy = true
-      this.#track(this.#lookups.add(lane, slot))
+      this.#queries.track(this.#lookups.add(lane, slot))
     }
     slot.take(arrival)
     if (slot.inDoubt) lane.inDoubt.add(slot.id)
@@ -124,7 +141,7 @@ export class Dispatcher {
 
   /** Takes a change of which not even the key is known: the whole table is marked for a scan. */
   markTable(source: string, ticket: Ticket): void {
-    if (!this.#stopped) this.#track(this.#marks.add(source, ticket))
+    if (!this.#stopped) this.#queries.track(this.#marks.add(source, ticket))
   }
 
   /** Resolves once nothing waits and nothing is in flight. */
@@ -139,8 +156,10 @@ export class Dispatcher {
    */
   async stop(): Promise<{ readonly inDoubt: boolean }> {
     this.#stopped = true
+    this.#queries.stop()
+    this.#makeRoom()
     await this.#sender.halt()
-    while (this.#queries.size > 0) await Promise.allSettled(this.#queries)
+    await this.#queries.idle()
     await this.#recorder.idle()
     return { inDoubt: this.#sender.inDoubt || this.#recorder.hasGivenUp }
   }
@@ -153,7 +172,7 @@ export class Dispatcher {
   async #lookUp(lane: Lane, slots: readonly ObjectSlot[]): Promise<void> {
     const ids = slots.map((slot) => slot.id)
     const lookup = () => this.#options.ledger.lookup(lane.namespace, ids)
-    const known = await this.#untilItWorks('The ledger could not be read', lookup)
+    const known = await this.#queries.untilItWorks('The ledger could not be read', lookup)
     if (known === null) return
     for (const [index, slot] of slots.entries()) {
       slot.known = known[index] ?? null
@@ -163,12 +182,17 @@ export class Dispatcher {
   }
 
   async #read(origin: Origin, slots: readonly ObjectSlot[]): Promise<void> {
+    while (this.#sender.readyBytes > maxReadyBytes && !this.#stopped) {
+      await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
+    }
     const lane = this.#sender.lane(origin.namespace)
     for (const slot of slots) slot.begin()
     const rows = slots.map((slot) => ({ id: slot.id, key: slot.key() }))
     const read = () => this.#options.readRows(origin, rows)
-    const contents = await this.#untilItWorks(`Rows of ${origin.source} could not be read`, read)
+    const contents = await this.#queries.untilItWorks(`Rows of ${origin.source} could not be read`, read)
     if (contents === null) return
+    const bytes = contents.reduce((sum, content) => sum + (content.kind === 'object' ? content.json.length : 0), 0)
+    this.#rowBytes = Math.max(1, bytes / slots.length)
     for (const [index, slot] of slots.entries()) {
       const content = contents[index] ?? { kind: 'unread' }
       this.#handBack(slot, content, { force: false })
@@ -192,7 +216,7 @@ export class Dispatcher {
         break
       case 'read':
         slot.busy = true
-        this.#track(this.#reads.add(slot.origin, slot))
+        this.#queries.track(this.#reads.add(slot.origin, slot))
         break
       case 'settle':
         this.#settled.unchanged += 1
@@ -263,7 +287,14 @@ export class Dispatcher {
         if (lane.inDoubt.size > 0) lane.inDoubt.delete(slot.id)
         this.#finish(lane, slot)
       }
+      this.#tellAccepted(receipt)
     })
+  }
+
+  #tellAccepted({ namespace, requestId, acceptedAt, objects }: Receipt): void {
+    const { events } = this.#options
+    if (events?.has('accepted') !== true) return
+    events.emit('accepted', { namespace, requestId, objectIds: objects.map(({ id }) => id), acceptedAt })
   }
 
   /** A newer state that waits has its own chance; else the object is parked. */
@@ -291,28 +322,34 @@ export class Dispatcher {
   }
 
   #park(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void {
-    const attempts = (slot.known?.state === 'parked' ? slot.known.attempts : 0) + 1
-    const waitMs = this.#options.parking.retryAfterMs[attempts - 1]
-    const retryAt = waitMs === undefined ? null : new Date(Date.now() + waitMs)
-    const state = retryAt === null ? 'dead' : 'parked'
-    const { namespace } = lane
-    const { source } = slot.origin
-    const facts = { namespace, source, state, code: error.code, status, attempts }
-    this.#options.logger.warn('An object was refused and parked', facts)
+    const { parked, known } = park(lane.namespace, slot, { error, status }, this.#options.parking)
+    const { namespace, source, attempts, retryAt } = parked
+    const { state } = known
+    const told = { namespace, source, state, code: error.code, status, attempts }
+    this.#options.logger.warn('An object was refused and parked', told)
     this.#settled.parked += 1
     slot.failures = 0
-    const parked = [{ namespace, id: slot.id, source, key: slot.key(), error, status, attempts, retryAt }]
-    const known = slot.known ?? { requestId: null, fingerprint: null, lsn: null }
-    this.#record(lane, slot, { parked }, { ...known, state, attempts })
+    this.#record(lane, slot, { parked: [parked] }, known, () => {
+      const { code, message } = error
+      const facts = { namespace, objectId: slot.id, state, error: { code, status, message }, retryAt }
+      this.#options.events?.emit('parked', facts)
+    })
   }
 
   /** Records what became of the waiting state, without a request. */
-  #record(lane: Lane, slot: ObjectSlot, records: Partial<Records>, known: KnownObject | null): void {
+  #record(
+    lane: Lane,
+    slot: ObjectSlot,
+    records: Partial<Records>,
+    known: KnownObject | null,
+    onDurable?: () => void,
+  ): void {
     slot.begin()
     this.#count(slot)
     this.#recorder.record(records, 1, () => {
       slot.known = known
       this.#finish(lane, slot)
+      onDurable?.()
     })
   }
 
@@ -334,32 +371,20 @@ export class Dispatcher {
     this.#pendingBytes += bytes - slot.countedBytes
     slot.countedBytes = bytes
     this.#options.onPendingBytes(this.#pendingBytes)
+    this.#makeRoom()
+  }
+
+  #makeRoom(): void {
+    if (this.#roomWaiters.length === 0 || (this.#sender.readyBytes > maxReadyBytes && !this.#stopped)) return
+    for (const resolve of this.#roomWaiters.splice(0)) resolve()
   }
 
   #release(slot: ObjectSlot): void {
     this.#pendingBytes -= slot.countedBytes
     slot.countedBytes = 0
     this.#options.onPendingBytes(this.#pendingBytes)
+    this.#makeRoom()
     if (this.#pendingBytes !== 0) return
     for (const resolve of this.#idleWaiters.splice(0)) resolve()
-  }
-
-  /** Repeats a query while it fails; `null` where the dispatcher was stopped before it worked. */
-  async #untilItWorks<T>(failure: string, query: () => Promise<T>): Promise<T | null> {
-    for (let attempt = 0; !this.#stopped; attempt += 1) {
-      try {
-        return await query()
-      } catch (error) {
-        this.#options.logger.error(`${failure}, trying again`, { attempt: attempt + 1, error })
-        await new Promise((resolve) => setTimeout(resolve, backoffMs(attempt, queryRetryBounds, this.#random)))
-      }
-    }
-    return null
-  }
-
-  #track(query: Promise<void> | null): void {
-    if (query === null) return
-    const tracked: Promise<void> = query.finally(() => this.#queries.delete(tracked))
-    this.#queries.add(tracked)
   }
 }

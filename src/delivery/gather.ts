@@ -1,10 +1,11 @@
 /** Runs one query at a time for a key; what is added while it is answered gathers for the next one. */
 export class Gather<Key, Item> {
-  readonly #maxItems: number
+  readonly #maxItems: () => number
   readonly #run: (key: Key, items: Item[]) => Promise<void>
   readonly #queues = new Map<Key, Item[]>()
 
-  constructor(maxItems: number, run: (key: Key, items: Item[]) => Promise<void>) {
+  /** @param maxItems asked before each run. */
+  constructor(maxItems: () => number, run: (key: Key, items: Item[]) => Promise<void>) {
     this.#maxItems = maxItems
     this.#run = run
   }
@@ -25,7 +26,7 @@ export class Gather<Key, Item> {
     // A turn of the event loop: what was read from the socket in the same turn shares the query.
     await new Promise(setImmediate)
     try {
-      while (queue.length > 0) await this.#run(key, queue.splice(0, this.#maxItems))
+      while (queue.length > 0) await this.#run(key, queue.splice(0, this.#maxItems()))
     } finally {
       this.#queues.delete(key)
     }

@@ -32,6 +32,10 @@ export class Lane {
     this.#settings = settings
   }
 
+  get readyBytes(): number {
+    return this.#readyBytes
+  }
+
   put(slot: ObjectSlot, bytes: number, nowMs: number): void {
     // A newer state takes the place of one that was ready: else others would overtake an object that changes all the time.
     const before = this.#ready.get(slot)

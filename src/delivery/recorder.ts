@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffMs } from '../backoff.js'
 import type { Logger } from '../logger.js'
 import type { LedgerPort, Records } from './ports.js'
@@ -74,7 +75,7 @@ export class Recorder {
       } catch (error) {
         this.#queue = group.concat(this.#queue)
         this.#logger.error('The ledger could not be written, trying again', { attempt: failures + 1, error })
-        await new Promise((resolve) => setTimeout(resolve, backoffMs(failures, retryBounds, this.#random)))
+        await sleep(backoffMs(failures, retryBounds, this.#random), undefined, { ref: false })
         failures += 1
         continue
       }

@@ -13,7 +13,7 @@ const maxTimerMs = 2 ** 31 - 1
 export interface SenderOptions {
   readonly client: Pick<SafetyKitClient, 'add'>
   readonly settings: DeliverySettings
-  /** Called with the newest LSN of a batch before it is sent; where it returns a promise, the batch waits for it. */
+  /** Called with the newest LSN of a batch before it is sent; where it returns a promise, the batch waits for that. */
   readonly beforeSend: (lsn: bigint) => Promise<void> | null
   readonly logger: Logger
   readonly nowMs: () => number
@@ -56,6 +56,13 @@ export class Sender {
 
   get inFlight(): number {
     return this.#requests.size
+  }
+
+  /** Bytes that wait to be sent. */
+  get readyBytes(): number {
+    let bytes = 0
+    for (const lane of this.#lanes.values()) bytes += lane.readyBytes
+    return bytes
   }
 
   /** Requests that may be in flight at once, now. */
@@ -129,7 +136,7 @@ export class Sender {
         this.pump()
       },
       Math.min(Math.max(1, atMs - nowMs), maxTimerMs),
-    )
+    ).unref()
   }
 
   #deliver(lane: Lane, batch: readonly ObjectSlot[]): void {
@@ -164,7 +171,13 @@ export class Sender {
       if (sending.lsn !== null && sending.lsn > lsn) lsn = sending.lsn
     }
     const gate = this.#options.beforeSend(lsn)
-    if (gate !== null) await gate
+    if (gate !== null) {
+      await gate
+      if (this.#halted) {
+        for (const slot of batch) this.#events.returned(lane, slot, { ambiguous: false })
+        return
+      }
+    }
     this.counts.requests += 1
     this.counts.sentObjects += batch.length
     const outcome = await this.#options.client.add(lane.namespace, addBody(jsons))

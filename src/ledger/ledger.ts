@@ -1,17 +1,8 @@
 import pg from 'pg'
-import type { RowKey } from '../capture/change.js'
 import type { KnownObject, LedgerPort, Records } from '../delivery/ports.js'
 import { parseLsn } from '../lsn.js'
 import { type Queryable, textArray } from './postgres.js'
 import { Recording } from './record.js'
-
-/** A parked object whose next attempt is due. */
-export interface DueObject {
-  readonly namespace: string
-  readonly id: string
-  readonly source: string
-  readonly key: RowKey
-}
 
 /** The side tables, as the delivery and the pipeline use them. Every method is one transaction. */
 export class Ledger implements LedgerPort {
@@ -41,24 +32,31 @@ export class Ledger implements LedgerPort {
     return this.#recording.write(this.#pool, records)
   }
 
-  /** Parked objects of these tables and namespaces whose time has come, the longest due first. */
-  async dueObjects(
+  /**
+   * Moves the keys of parked objects whose time has come into `dirty`, the longest due first, so that they come again like
+   * any other change. Several processes may do so at once. Returns how many objects were due.
+   */
+  async requeueDue(
     of: readonly { readonly source: string; readonly namespace: string }[],
     limit: number,
-  ): Promise<readonly DueObject[]> {
+  ): Promise<number> {
     const { rows } = await this.#pool.query(
-      `SELECT namespace, object_id, source, key FROM ${this.#schema}.objects
-       WHERE state = 'parked' AND retry_at <= now()
-         AND (source, namespace) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-       ORDER BY retry_at LIMIT $3`,
+      `WITH due AS (
+         SELECT namespace, object_id FROM ${this.#schema}.objects
+         WHERE state = 'parked' AND retry_at <= now()
+           AND (source, namespace) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+         ORDER BY retry_at LIMIT $3 FOR UPDATE SKIP LOCKED
+       ), taken AS (
+         UPDATE ${this.#schema}.objects AS o SET retry_at = NULL FROM due
+         WHERE o.namespace = due.namespace AND o.object_id = due.object_id
+         RETURNING o.source, o.key
+       ), marked AS (
+         INSERT INTO ${this.#schema}.dirty (source, key) SELECT DISTINCT source, key FROM taken WHERE key IS NOT NULL
+       )
+       SELECT count(*) AS due FROM taken`,
       [of.map(({ source }) => source), of.map(({ namespace }) => namespace), limit],
     )
-    return rows.map((row) => ({
-      namespace: String(row.namespace),
-      id: String(row.object_id),
-      source: String(row.source),
-      key: row.key as RowKey,
-    }))
+    return Number(rows[0]?.due ?? 0)
   }
 
   /** Fingerprints of the settings that were pushed, by namespace. */

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { SyncError } from '../errors.js'
 import { sideTables } from './migrations/001-side-tables.js'
+import { leases } from './migrations/002-leases.js'
 import type { Queryable } from './postgres.js'
 
 /** In order; the number is the version. Never edited once released, only added to. */
@@ -8,7 +9,10 @@ const migrations: readonly {
   readonly version: number
   readonly name: string
   readonly sql: (schema: string) => string
-}[] = [{ version: 1, name: 'side tables', sql: sideTables }]
+}[] = [
+  { version: 1, name: 'side tables', sql: sideTables },
+  { version: 2, name: 'leases', sql: leases },
+]
 
 /** The version of the side tables that this package works with. */
 export const ledgerVersion = migrations.length

@@ -25,6 +25,7 @@ export function openLedgerPool(options: {
     connectionString,
     max,
     connectionTimeoutMillis: 10_000,
+    allowExitOnIdle: true,
     application_name: 'safetykit-sync ledger',
     onConnect: async (client) => {
       await client.query(sessionSql)

@@ -1,17 +1,20 @@
-import { type DirtyKey, DirtyQueue, type DirtyStore } from '../capture/dirty.js'
+import { type DirtyKey, DirtyQueue, type DirtyQueueOptions, type Waiting } from '../capture/dirty.js'
 import type { Arrival, Ticket } from '../delivery/ports.js'
-import type { Logger } from '../logger.js'
-import type { Doubts } from './doubts.js'
+import { partitions } from '../ledger/leases.js'
 import type { Sources } from './sources.js'
 
-interface DirtyKeysOptions {
-  readonly db: DirtyStore
-  readonly schema: string
+interface DirtyKeysOptions extends Pick<DirtyQueueOptions, 'pool' | 'schema' | 'attend' | 'logger'> {
   readonly sources: Sources
-  readonly doubts: Pick<Doubts, 'dirty' | 'keysThrough'>
+  /** What an earlier process may have sent without recording it. */
+  readonly doubts: KeyDoubts
   readonly arrive: (arrival: Arrival) => void
   readonly markTable: (source: string, ticket: Ticket) => void
-  readonly logger: Logger
+}
+
+export interface KeyDoubts {
+  /** To be awaited before keys up to `seq` are worked; `null` where that is noted already. */
+  cover(seq: bigint): Promise<void> | null
+  isDoubted(key: Pick<DirtyKey, 'seq' | 'partition'>): boolean
 }
 
 /** From the keys in `dirty` to changes of objects: each key is one change for every mapping of its table. */
@@ -21,15 +24,35 @@ export class DirtyKeys {
   readonly #running: Promise<void>
 
   constructor(options: DirtyKeysOptions) {
+    const { pool, schema, attend, logger } = options
     this.#options = options
     this.#queue = new DirtyQueue({
-      pool: options.db,
-      schema: options.schema,
+      pool,
+      schema,
+      partitions,
       sources: () => options.sources.all.filter((source) => source.misfit === null).map((source) => source.name),
       onKeys: (keys) => this.#onKeys(keys),
-      logger: options.logger,
+      attend,
+      logger,
     })
     this.#running = this.#queue.run()
+  }
+
+  get inHand(): number {
+    return this.#queue.inHand
+  }
+
+  inHandOf(partition: number): number {
+    return this.#queue.inHandOf(partition)
+  }
+
+  peek(): Promise<Waiting> {
+    return this.#queue.peek()
+  }
+
+  /** Looks at once. */
+  wake(): void {
+    this.#queue.wake()
   }
 
   /** Takes over no more keys. */
@@ -45,15 +68,16 @@ export class DirtyKeys {
 
   async #onKeys(keys: readonly DirtyKey[]): Promise<void> {
     // In the order of their marks, so the last is the newest.
-    await this.#options.doubts.dirty.cover(keys.at(-1)?.seq ?? 0n)
+    await this.#options.doubts.cover(keys.at(-1)?.seq ?? 0n)
     for (const key of keys) this.#onKey(key)
   }
 
-  #onKey({ seq, source: name, key, force, settle }: DirtyKey): void {
+  #onKey(dirty: DirtyKey): void {
     const { sources, arrive, markTable, doubts } = this.#options
+    const { source: name, key, force } = dirty
     const targets = sources.get(name)?.targets ?? []
-    const ticket = settledAfter(targets.length, settle)
-    const replayed = seq <= doubts.keysThrough
+    const ticket = settledAfter(targets.length, dirty.settle)
+    const replayed = doubts.isDoubted(dirty)
     for (const { origin, idOf } of targets) {
       const id = idOf(key)
       // The table's key is another one by now.

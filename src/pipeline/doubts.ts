@@ -21,11 +21,11 @@ interface DoubtsOptions {
 /** What an earlier process may have sent without recording it (docs/decisions/crash-horizon.md), until it is settled. */
 export class Doubts {
   readonly stream: Horizon
-  readonly dirty: Horizon
+  readonly #dirty: Horizon
   /** Changes up to here are in doubt; 0 where none are. The mark runs ahead, but nothing was sent before it was written. */
   readonly changesThrough: Lsn
   /** Dirty keys up to this `seq` are in doubt; 0 where none are. */
-  readonly keysThrough: bigint
+  readonly #keysThrough: bigint
   readonly #ledger: Databases['ledger']
   readonly #dirtyTable: string
 
@@ -35,9 +35,9 @@ export class Doubts {
     written: { readonly lsn: Lsn; readonly seq: bigint },
   ) {
     this.stream = stream
-    this.dirty = dirty
+    this.#dirty = dirty
     this.changesThrough = stream.previous < written.lsn ? stream.previous : written.lsn
-    this.keysThrough = dirty.previous < written.seq ? dirty.previous : written.seq
+    this.#keysThrough = dirty.previous < written.seq ? dirty.previous : written.seq
     this.#ledger = options.databases.ledger
     this.#dirtyTable = dirtyTable(options)
   }
@@ -53,6 +53,15 @@ export class Doubts {
     return new Doubts(options, { stream, dirty }, { lsn, seq: BigInt(String(rows[0]?.seq ?? 0)) })
   }
 
+  /** To be awaited before dirty keys up to `seq` are worked. */
+  cover(seq: bigint): Promise<void> | null {
+    return this.#dirty.cover(seq)
+  }
+
+  isDoubted(key: { readonly seq: bigint }): boolean {
+    return key.seq <= this.#keysThrough
+  }
+
   /**
    * For a process that has recorded all that it sent: the next one starts without the doubts that are settled. Those that
    * this one has inherited stay as long as their changes have not all come again.
@@ -62,9 +71,9 @@ export class Doubts {
     if (settledThrough >= this.changesThrough) await this.stream.clear()
     const { rows } = await this.#ledger.query(
       `SELECT EXISTS (SELECT FROM ${this.#dirtyTable} WHERE seq <= $1 AND key IS NOT NULL) AS waits`,
-      [String(this.keysThrough)],
+      [String(this.#keysThrough)],
     )
-    if (rows[0]?.waits === false) await this.dirty.clear()
+    if (rows[0]?.waits === false) await this.#dirty.clear()
   }
 }
 

@@ -53,7 +53,7 @@ export async function pushSettings(options: PushOptions): Promise<void> {
         status: outcome.status,
         delayMs,
       })
-      await sleep(delayMs, undefined, { signal }).catch(() => {})
+      await sleep(delayMs, undefined, { signal, ref: false }).catch(() => {})
     }
   }
 }

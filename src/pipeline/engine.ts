@@ -1,0 +1,61 @@
+import type { ResolvedSync } from '../config/resolved.js'
+import type { SafetyKitClient } from '../delivery/client.js'
+import { type DispatchCounts, Dispatcher, type DispatchOptions } from '../delivery/dispatch.js'
+import type { SyncError } from '../errors.js'
+import type { EventSink } from '../events.js'
+import type { Ledger } from '../ledger/ledger.js'
+import type { Logger } from '../logger.js'
+import type { Databases } from './databases.js'
+import { rowsReader } from './read-rows.js'
+import type { Sources } from './sources.js'
+
+/** What every way of noticing changes works with. */
+export interface Parts {
+  readonly resolved: ResolvedSync
+  readonly databaseUrl: string
+  readonly databases: Databases
+  readonly sources: Sources
+  readonly ledger: Ledger
+  readonly client: SafetyKitClient
+  readonly events: EventSink | undefined
+  readonly logger: Logger
+  /** Aborted when no more is to be taken. */
+  readonly signal: AbortSignal
+  /** Ends everything with an error that only a person can mend. */
+  fail(error: SyncError): void
+}
+
+/** One way in which changes come, from its start until what is in flight is settled. */
+export interface Engine {
+  readonly counts: DispatchCounts
+  /** Until the signal is aborted; then it ends in the order in which nothing can be lost. */
+  run(): Promise<void>
+  /** Something was written: looks at once. */
+  wake(): void
+  /** Gives up on what cannot be recorded. */
+  abandon(): void
+}
+
+export function openDispatcher(
+  parts: Parts,
+  hooks: Pick<DispatchOptions, 'beforeSend' | 'onPendingBytes'>,
+): Dispatcher {
+  const { client, ledger, databases, sources, resolved, events, logger } = parts
+  return new Dispatcher({
+    client,
+    ledger,
+    readRows: rowsReader({ db: databases.source, sources }),
+    delivery: resolved.delivery,
+    parking: resolved.parking,
+    ...hooks,
+    onUnauthorized: (error) => parts.fail(error),
+    events,
+    logger,
+  })
+}
+
+export const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })

@@ -1,0 +1,138 @@
+import type { DispatchCounts, Dispatcher } from '../delivery/dispatch.js'
+import { LeaseStore } from '../ledger/leases.js'
+import { DirtyKeys } from './dirty-keys.js'
+import { type Engine, openDispatcher, type Parts } from './engine.js'
+import { Leases } from './leases.js'
+import { ParkedObjects } from './parked-objects.js'
+
+/**
+ * Changes from `dirty`, where triggers or the client's hook put them: one of any number of workers, in applications and
+ * sidecars, that share the keys by leases.
+ *
+ * A worker that finds that it has lost a lease (it was stopped, or could not reach the database for too long) forgets all
+ * that it has not sent, waits for the answers to what it has, and begins anew as another worker: the keys are still in
+ * `dirty`.
+ */
+export class WorkerEngine implements Engine {
+  readonly #parts: Parts
+  #life: Life | null = null
+  #abandoned = false
+  #past: DispatchCounts = noCounts
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  get counts(): DispatchCounts {
+    return this.#life === null ? this.#past : sum(this.#past, this.#life.counts)
+  }
+
+  wake(): void {
+    this.#life?.wake()
+  }
+
+  abandon(): void {
+    this.#abandoned = true
+    this.#life?.abandon()
+  }
+
+  async run(): Promise<void> {
+    const { ledger, sources, logger, signal } = this.#parts
+    const parked = new ParkedObjects({ ledger, sources, onDue: () => this.wake(), logger })
+    while (!signal.aborted) {
+      const life = new Life(this.#parts)
+      this.#life = life
+      if (this.#abandoned) life.abandon()
+      await life.run()
+      this.#past = sum(this.#past, life.counts)
+      this.#life = null
+    }
+    await parked.stop()
+  }
+}
+
+/** A worker from its first lease to its last. */
+class Life {
+  readonly #parts: Parts
+  readonly #dispatcher: Dispatcher
+  readonly #leases: Leases
+  readonly #dirty: DirtyKeys
+  readonly #ended: Promise<void>
+
+  constructor(parts: Parts) {
+    const { databases, resolved, sources, logger, signal } = parts
+    const over = new AbortController()
+    this.#parts = parts
+    this.#ended = new Promise((resolve) => {
+      const end = (): void => resolve()
+      if (signal.aborted) end()
+      signal.addEventListener('abort', end, { once: true })
+      over.signal.addEventListener('abort', end, { once: true })
+    })
+    this.#leases = new Leases({
+      store: new LeaseStore({ pool: databases.ledger, schema: resolved.schema }),
+      logger,
+      onLost: () => over.abort(),
+    })
+    this.#dispatcher = openDispatcher(parts, {
+      beforeSend: () => this.#leases.untilValid(),
+      onPendingBytes: () => {},
+    })
+    this.#dirty = new DirtyKeys({
+      pool: databases.ledger,
+      schema: resolved.schema,
+      sources,
+      doubts: this.#leases,
+      attend: () => this.#leases.attend(this.#dirty),
+      arrive: (arrival) => this.#dispatcher.arrive(arrival),
+      markTable: (source, ticket) => this.#dispatcher.markTable(source, ticket),
+      logger,
+    })
+  }
+
+  get counts(): DispatchCounts {
+    return this.#dispatcher.counts
+  }
+
+  wake(): void {
+    this.#dirty.wake()
+  }
+
+  abandon(): void {
+    this.#dispatcher.abandon()
+  }
+
+  async run(): Promise<void> {
+    await this.#ended
+    this.#leases.end()
+    await this.#dirty.stop()
+    const { inDoubt } = await this.#dispatcher.stop()
+    try {
+      await this.#dirty.flush()
+      await this.#leases.release(this.#dirty, inDoubt)
+    } catch (error) {
+      // What was settled is settled; the keys are found unchanged, and the leases end by themselves.
+      this.#parts.logger.warn('The keys that are settled could not be deleted, nor the leases given back', { error })
+    }
+  }
+}
+
+const noCounts: DispatchCounts = {
+  requests: 0,
+  retries: 0,
+  throttled: 0,
+  sentObjects: 0,
+  accepted: 0,
+  unchanged: 0,
+  parked: 0,
+}
+
+const sum = (a: DispatchCounts, b: DispatchCounts): DispatchCounts => ({
+  requests: a.requests + b.requests,
+  retries: a.retries + b.retries,
+  throttled: a.throttled + b.throttled,
+  sentObjects: a.sentObjects + b.sentObjects,
+  accepted: a.accepted + b.accepted,
+  unchanged: a.unchanged + b.unchanged,
+  parked: a.parked + b.parked,
+})
