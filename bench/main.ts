@@ -4,14 +4,17 @@ import { type DrainResult, drain } from './drain.js'
 import { latency } from './latency.js'
 import { memory } from './memory.js'
 import { median } from './workload.js'
+import { doors, type WriteResult, writes, writeToAccepted } from './writes.js'
 
-const help = `Usage: npm run bench -- [drain] [one-row] [memory] [latency] [--runs 3] [--rows 200000] [--profile DIR]
+const help = `Usage: npm run bench -- [drain] [one-row] [memory] [latency] [writes] [accepted] [--runs 3] [--rows 200000] [--profile DIR]
 
 drain    200,000 rows, 100 a transaction, against pg_recvlogical on the same WAL
 one-row  the same with a row a transaction
 memory   resident memory while one transaction of 500,000 rows drains into an API that takes 50 ms
 latency  commit to recorded, at 200 single-row commits a second
-Without a name all but one-row. Needs pg_recvlogical (Debian: postgresql-client).`
+writes   what a write through Prisma costs with each way of capture, against the plain client in the same run
+accepted from a write in an idle application that delivers itself until its request is recorded
+Without a name all but one-row. drain and one-row need pg_recvlogical (Debian: postgresql-client).`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -26,7 +29,7 @@ const { values, positionals } = parseArgs({
 if (values.help) {
   console.log(help)
 } else {
-  const wanted = positionals.length > 0 ? positionals : ['drain', 'memory', 'latency']
+  const wanted = positionals.length > 0 ? positionals : ['drain', 'memory', 'latency', 'writes', 'accepted']
   const total = Number(values.rows)
   console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}\n`)
   for (const name of wanted) await run(name, total)
@@ -56,6 +59,15 @@ async function run(name: string, total: number): Promise<void> {
       console.log(`  p50 ${p50Ms.toFixed(0)} ms (bar: 60), p99 ${p99Ms.toFixed(0)} ms (bar: 250)\n`)
       break
     }
+    case 'writes':
+      showWrites(await writes())
+      break
+    case 'accepted': {
+      const { p50Ms, p99Ms } = await writeToAccepted(60)
+      console.log('From a write to its recorded request, delivered inline in an idle application')
+      console.log(`  p50 ${p50Ms.toFixed(0)} ms (bar: 60), p99 ${p99Ms.toFixed(0)} ms\n`)
+      break
+    }
     default:
       console.error(`There is no benchmark "${name}".\n\n${help}`)
       process.exitCode = 2
@@ -74,4 +86,20 @@ function showDrain({ label, reader, sidecar, ratios, costs }: DrainResult): void
     line(run + 1, ...rates, ratio.toFixed(2), '|', ...micros)
   }
   console.log(`  median ratio ${median(ratios).toFixed(2)}\n`)
+}
+
+function showWrites(results: readonly WriteResult[]): void {
+  console.log('Writes through Prisma, median ms; in brackets the ratio to the plain client in the same run')
+  console.log('(trigger, client: capture alone; inline: triggers, and the same process delivers meanwhile)\n')
+  const line = (label: string, bar: string, cells: readonly string[]) =>
+    console.log(`  ${label.padEnd(44)}${cells.map((cell) => cell.padStart(16)).join('')}${bar.padStart(8)}`)
+  line('', 'bar', doors)
+  for (const { label, bar, ms } of results) {
+    const cells = doors.map((door) => {
+      const ratio = door === 'plain' ? '' : ` (${(ms[door] / ms.plain).toFixed(2)})`
+      return `${ms[door].toFixed(ms[door] < 10 ? 3 : 0)}${ratio}`
+    })
+    line(label, bar?.toFixed(2) ?? '', cells)
+  }
+  console.log('')
 }

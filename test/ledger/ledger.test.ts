@@ -171,16 +171,18 @@ describe('parked objects', () => {
       },
       key: { id: 'a' },
     })
-    expect(await ledger.dueObjects([{ source: 'public.products', namespace: 'products' }], 10)).toEqual([])
+    expect(await ledger.requeueDue([{ source: 'public.products', namespace: 'products' }], 10)).toBe(0)
   })
 
-  test('are due when their time has come; the dead never are', async () => {
+  test('have their keys put into dirty when their time has come, once; the dead never', async () => {
+    const targets = [{ source: 'public.products', namespace: 'products' }]
     await ledger.record(parked(new Date(Date.now() - 1)))
-    expect(await ledger.dueObjects([{ source: 'public.products', namespace: 'products' }], 10)).toEqual([
-      { namespace: 'products', id: 'a', source: 'public.products', key: { id: 'a' } },
-    ])
+    const due = await Promise.all([1, 2, 3].map(() => ledger.requeueDue(targets, 10)))
+    expect(due.sort()).toEqual([0, 0, 1])
+    const { rows } = await db.query('SELECT source, key, force FROM safetykit.dirty')
+    expect(rows).toEqual([{ source: 'public.products', key: { id: 'a' }, force: false }])
     await ledger.record(parked(null, 7))
-    expect(await ledger.dueObjects([{ source: 'public.products', namespace: 'products' }], 10)).toEqual([])
+    expect(await ledger.requeueDue(targets, 10)).toBe(0)
     expect(await known('a')).toMatchObject({ state: 'dead', attempts: 7 })
   })
 

@@ -11,7 +11,7 @@ import { migrateLedger } from '../../src/ledger/migrate.js'
 import { openLedgerPool } from '../../src/ledger/postgres.js'
 import type { Logger } from '../../src/logger.js'
 import { fingerprint } from '../../src/mapping/fingerprint.js'
-import type { LogLine } from './pipeline.js'
+import type { LogLine } from './memory-logger.js'
 import { createDatabase, type TestDatabase } from './postgres.js'
 import { soon } from './soon.js'
 

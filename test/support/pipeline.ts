@@ -2,16 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { onTestFinished } from 'vitest'
 import type { SyncOptions } from '../../src/config/input.js'
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulator/index.js'
-import type { LogFields, Logger } from '../../src/logger.js'
+import type { Logger } from '../../src/logger.js'
 import { migrate, type Pipeline, startPipeline } from '../../src/pipeline.js'
 import { defineSync } from '../../src/sync.js'
+import { type LogLine, memoryLogger } from './memory-logger.js'
 import { createDatabase, type TestDatabase } from './postgres.js'
-
-export interface LogLine {
-  readonly level: keyof Logger
-  readonly message: string
-  readonly fields: LogFields
-}
 
 /** A database with mapped tables, the emulator, and the pipeline in this process. */
 export interface Rig {
@@ -77,7 +72,7 @@ export async function createRig(options: RigOptions): Promise<Rig> {
     return {
       resolved,
       databaseUrl: merged.databaseUrl ?? db.url,
-      logger: logger(log),
+      logger: memoryLogger(log),
       apiKey: merged.apiKey ?? emulator.apiKey,
       baseUrl: merged.baseUrl ?? emulator.url,
     }
@@ -144,13 +139,4 @@ export async function createRig(options: RigOptions): Promise<Rig> {
   }
   await rig.migrate()
   return rig
-}
-
-function logger(log: LogLine[]): Logger {
-  const at =
-    (level: keyof Logger) =>
-    (message: string, fields: LogFields = {}): void => {
-      log.push({ level, message, fields })
-    }
-  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
