@@ -13,7 +13,9 @@
  * | `SLOT_LOST` | The server has invalidated the slot: changes since `confirmed_flush_lsn` are gone. |
  * | `SLOT_FOREIGN` | The slot exists with another plugin, of another database, or is physical. |
  * | `PUBLICATION_UNFIT` | The publication is missing or does not fit the mapping: run `safetykit-sync migrate`. |
+ * | `TRIGGERS_UNFIT` | The triggers of a mapped table are missing or do not fit the mapping: run `safetykit-sync migrate`. |
  * | `TABLE_UNFIT` | A mapped table cannot be captured: no primary key, no fitting replica identity. |
+ * | `TABLE_BUSY` | A mapped table was in use for so long that its triggers could not be changed: run `safetykit-sync migrate` again. |
  * | `MAPPING_UNFIT` | A mapped column is no longer there; the rows wait in `dirty` until the mapping fits. |
  * | `SCHEMA_OUTDATED` | The side tables are missing or older than this version: run `safetykit-sync migrate`. |
  * | `SCHEMA_NEWER` | The side tables were made by a newer version of this package. |
@@ -24,6 +26,7 @@
  * | `OBJECT_TOO_LARGE` | One object alone exceeds the size of a request. It is parked. |
  * | `OBJECT_INVALID` | A computed field threw or gave a value that is not JSON. The object is parked. |
  * | `STREAM_BROKEN` | The replication stream ended or sent what cannot be read. It is reconnected. |
+ * | `ARGUMENT_INVALID` | A question to `$safetykit` names what is not mapped, or an id that is none. |
  * | `INTERNAL` | A bug in this package. |
  */
 export type ErrorCode =
@@ -37,7 +40,9 @@ export type ErrorCode =
   | 'SLOT_LOST'
   | 'SLOT_FOREIGN'
   | 'PUBLICATION_UNFIT'
+  | 'TRIGGERS_UNFIT'
   | 'TABLE_UNFIT'
+  | 'TABLE_BUSY'
   | 'MAPPING_UNFIT'
   | 'SCHEMA_OUTDATED'
   | 'SCHEMA_NEWER'
@@ -48,6 +53,7 @@ export type ErrorCode =
   | 'OBJECT_TOO_LARGE'
   | 'OBJECT_INVALID'
   | 'STREAM_BROKEN'
+  | 'ARGUMENT_INVALID'
   | 'INTERNAL'
 
 export interface SyncErrorOptions {
@@ -71,6 +77,24 @@ export class SyncError extends Error {
     this.hint = options.hint
     this.retryable = options.retryable ?? false
   }
+}
+
+/**
+ * Whether an error is one of this package. A process can have loaded the package twice (a configuration file brings its
+ * own copy), so the class alone does not tell.
+ */
+export function isSyncError(error: unknown): error is SyncError {
+  return (
+    error instanceof SyncError ||
+    (error instanceof Error && ['SyncError', 'ConfigError'].includes(error.name) && 'code' in error)
+  )
+}
+
+/** The message, unless it is Postgres' about a value (SQLSTATE class 22): `invalid input syntax for type integer: "…"`. */
+export function messageOf(error: Error): string {
+  const code = 'code' in error ? error.code : undefined
+  const quotes = typeof code === 'string' && /^22[0-9A-Z]{3}$/.test(code)
+  return quotes ? `Postgres refused a value (${code})` : error.message
 }
 
 /** One mistake of a configuration: where it stands, what is wrong, and what to write instead. */

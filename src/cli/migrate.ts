@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
+import { explainingDatabase } from '../database-errors.js'
 import { migrate } from '../pipeline.js'
-import { explainingDatabase } from './database-errors.js'
 import { loadConfig } from './load-config.js'
 import { createLogger } from './log.js'
 import { addConfigOptions, addHelp, addLogLevel, type ConfigFlags, environmentHelp, type LogFlags } from './options.js'
@@ -14,10 +14,11 @@ interface Flags extends ConfigFlags, LogFlags {
 export function addMigrate(program: Command): void {
   const command = program
     .command('migrate')
-    .summary('make or upgrade the side tables, the publication and the slot')
+    .summary('make or upgrade the side tables, and the triggers or the publication and the slot')
     .description(
-      'Makes or upgrades what a sync needs in the database: the side tables, the publication, the replication slot. ' +
-        'It can be run again at any time, and by several processes at once.',
+      'Makes or upgrades what a sync needs in the database: the side tables, and by the setting `capture` the triggers, ' +
+        'or the publication and the replication slot. It can be run again at any time, and by several processes at ' +
+        'once. A table in use is not held up: it waits for a moment without writers.',
     )
     .option('--json', 'print what was done as JSON')
     .action(runMigrate)

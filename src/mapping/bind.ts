@@ -69,9 +69,10 @@ function bind(table: CatalogTable, mappings: readonly Mapping[], catalog: Catalo
     rowTable: {
       schema: table.schema,
       name: table.name,
-      key: table.primaryKey.map(({ name, equals }) => ({
+      key: table.primaryKey.map(({ name, equals, greater }) => ({
         name,
         equals,
+        greater,
         type: baseType(typeOids.get(name) ?? 0, catalog.types)?.name ?? 'pg_catalog.text',
       })),
     },

@@ -13,12 +13,21 @@ const identityColumns = (relation: string): string => `
                             AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
           END)`
 
+/** An operator of the key's index by its btree strategy, as SQL. */
+const operatorOf = (strategy: number): string => `
+  (SELECT pg_catalog.format('OPERATOR(%I.%s)', opn.nspname, o.oprname)
+     FROM pg_catalog.pg_amop ao
+     JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr
+     JOIN pg_catalog.pg_namespace opn ON opn.oid = o.oprnamespace
+    WHERE am.amname = 'btree' AND ao.amopfamily = oc.opcfamily AND ao.amoplefttype = oc.opcintype
+      AND ao.amoprighttype = oc.opcintype AND ao.amopstrategy = ${strategy})`
+
 /**
  * All tables and views by name, and the details of the wanted ones: `$1` their schemas, `$2` their names. One query
  * whatever their number; the one-time filter inside the lateral keeps it from looking into the others.
  *
- * `equals` is the equality of the primary key's own index: citext's `=` is not found by name when its schema is not in
- * `search_path`, and text's would be taken, which the index does not serve.
+ * `equals` and `greater` are operators of the primary key's own index: citext's `=` is not found by name when its schema is
+ * not in `search_path`, and text's would be taken, which the index does not serve.
  */
 export const catalogSql = `
   SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind, c.relpersistence AS persistence,
@@ -35,18 +44,13 @@ export const catalogSql = `
           WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
         (SELECT coalesce(json_agg(json_build_object(
                   'name', a.attname,
-                  'equals', coalesce(pg_catalog.format('OPERATOR(%I.%s)', opn.nspname, o.oprname), 'OPERATOR(pg_catalog.=)'))
-                  ORDER BY k.position), '[]')
+                  'equals', coalesce(${operatorOf(3)}, 'OPERATOR(pg_catalog.=)'),
+                  'greater', coalesce(${operatorOf(5)}, 'OPERATOR(pg_catalog.>)')) ORDER BY k.position), '[]')
            FROM pg_catalog.pg_index i
           CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k (attnum, opclass, position)
            JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
            JOIN pg_catalog.pg_opclass oc ON oc.oid = k.opclass
            JOIN pg_catalog.pg_am am ON am.oid = oc.opcmethod
-           LEFT JOIN pg_catalog.pg_amop ao
-             ON am.amname = 'btree' AND ao.amopfamily = oc.opcfamily AND ao.amoplefttype = oc.opcintype
-            AND ao.amoprighttype = oc.opcintype AND ao.amopstrategy = 3
-           LEFT JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr
-           LEFT JOIN pg_catalog.pg_namespace opn ON opn.oid = o.oprnamespace
           WHERE i.indrelid = c.oid AND i.indisprimary) AS "primaryKey",
         ${identityColumns('c')} AS "identityColumns",
         (SELECT coalesce(json_agg(json_build_object(

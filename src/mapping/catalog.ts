@@ -17,6 +17,8 @@ export interface PrimaryKeyColumn {
   readonly name: string
   /** The equality that the key's index serves, as SQL: `OPERATOR(pg_catalog.=)`. */
   readonly equals: string
+  /** Its "greater than": `OPERATOR(pg_catalog.>)`. */
+  readonly greater: string
 }
 
 /** What logical replication needs to know of a table, and of each partition that holds rows. */

@@ -1,8 +1,9 @@
-import type { ClientBase } from 'pg'
+import { type ClientBase, escapeIdentifier, escapeLiteral } from 'pg'
 import { ensurePublication } from '../capture/replication/publication.js'
 import type { WantedPublication } from '../capture/replication/publication-plan.js'
 import { checkServer } from '../capture/replication/server.js'
-import { createSlot } from '../capture/replication/slot.js'
+import { createSlot, inspectSlot } from '../capture/replication/slot.js'
+import { ensureTriggers } from '../capture/triggers/ensure.js'
 import type { ResolvedSync } from '../config/resolved.js'
 import { SyncError } from '../errors.js'
 import { migrateLedger } from '../ledger/migrate.js'
@@ -10,6 +11,7 @@ import { type Logger, silentLogger } from '../logger.js'
 import type { BoundTable } from '../mapping/bind.js'
 import { openDatabases } from './databases.js'
 import { Sources } from './sources.js'
+import { wantedCapture } from './triggers.js'
 
 export interface MigrateOptions {
   readonly resolved: ResolvedSync
@@ -18,18 +20,22 @@ export interface MigrateOptions {
 }
 
 /**
- * Makes what the configuration needs in the database: the side tables, and for capture by replication the publication,
- * then the slot. Does nothing where all is there; safe to run from several processes at once.
+ * Makes what the configuration needs in the database: the side tables, and for capture by triggers those, for capture by
+ * replication the publication, then the slot. Triggers that are not needed any more are dropped; a slot is left alone, but
+ * told of. Does nothing where all is there; safe to run from several processes at once.
  * @returns a sentence for each thing that was made or changed.
  */
 export async function migrate(options: MigrateOptions): Promise<{ readonly done: readonly string[] }> {
   const { resolved, databaseUrl, logger = silentLogger } = options
-  checkCapture(resolved)
   const databases = openDatabases({ databaseUrl, resolved, logger })
   try {
     const { source: db, defaultSchema } = databases
     // Whatever does not fit is told before anything is made.
     const sources = await Sources.open({ db, resolved, defaultSchema, logger })
+    const tables = sources.all.map((source) => source.bound)
+    if (resolved.capture === 'replication') {
+      await withClient(databases.source, (client) => checkServer(client, resolved.slot.name))
+    }
     const done: string[] = []
     await withClient(databases.ledger, async (client) => {
       for (const name of await migrateLedger(client, resolved.schema)) {
@@ -37,13 +43,15 @@ export async function migrate(options: MigrateOptions): Promise<{ readonly done:
       }
     })
     await withClient(databases.source, async (client) => {
-      await checkServer(client, resolved.slot.name)
-      const wanted = wantedPublication(
-        resolved,
-        sources.all.map((source) => source.bound),
-      )
-      for (const sql of await ensurePublication(client, wanted)) done.push(`Ran: ${sql}`)
-      if (await createSlot(client, resolved.slot.name)) done.push(`Made the replication slot ${resolved.slot.name}`)
+      if (resolved.capture === 'replication') {
+        for (const sql of await ensurePublication(client, wantedPublication(resolved, tables))) done.push(`Ran: ${sql}`)
+        if (await createSlot(client, resolved.slot.name)) done.push(`Made the replication slot ${resolved.slot.name}`)
+      } else {
+        await tellOfSlot(client, resolved, logger)
+      }
+      // After the slot: what is written in between is captured twice rather than not at all.
+      const triggers = wantedCapture(resolved.schema, resolved.capture === 'trigger' ? tables : [])
+      done.push(...(await ensureTriggers(client, triggers, { logger })))
     })
     return { done }
   } finally {
@@ -61,6 +69,18 @@ export function checkCapture({ capture }: Pick<ResolvedSync, 'capture'>): void {
       hint: "Write capture: 'replication' in the configuration ('trigger' is the default).",
     },
   )
+}
+
+/** A slot that nobody reads keeps WAL until the disk is full. Whether it can go, only a person knows. */
+async function tellOfSlot(client: ClientBase, { slot, publication }: ResolvedSync, logger: Logger): Promise<void> {
+  const state = await inspectSlot(client, slot.name)
+  const { rows } = await client.query<{ name: string }>('SELECT pg_catalog.current_database() AS name')
+  if (state === null || state.database !== rows[0]?.name || state.plugin !== 'pgoutput') return
+  logger.warn('The replication slot of an earlier capture by replication is still there, and keeps WAL', {
+    slot: slot.name,
+    retainedBytes: state.retainedBytes,
+    hint: `If no sidecar needs it any more: SELECT pg_drop_replication_slot(${escapeLiteral(slot.name)}); DROP PUBLICATION IF EXISTS ${escapeIdentifier(publication.name)};`,
+  })
 }
 
 /** The tables, and under `columns: 'mapped'` the columns, that have to be published. */

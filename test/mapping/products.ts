@@ -24,7 +24,7 @@ export function boundTo(mappings: readonly Mapping[], primaryKey = ['id']): Boun
   const keyColumns = [...new Set([...primaryKey, ...mappings.flatMap((mapping) => mapping.id.columns ?? [])])]
   const fields = mappings.flatMap((mapping) => mapping.fields.map((field) => field.column))
   const columns = relation.map((column) => ({ ...column, notNull: true, generated: 'no' as const }))
-  const key = primaryKey.map((name) => ({ name, equals: 'OPERATOR(pg_catalog.=)' }))
+  const key = primaryKey.map((name) => ({ name, equals: 'OPERATOR(pg_catalog.=)', greater: 'OPERATOR(pg_catalog.>)' }))
   const storage = { schema: 'public', name: 'products', kind: 'table', persistence: 'permanent' } as const
   return {
     source: 'public.products',

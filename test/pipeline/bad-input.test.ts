@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { explainingDatabase } from '../../src/cli/database-errors.js'
+import { explainingDatabase } from '../../src/database-errors.js'
 import { SyncError } from '../../src/errors.js'
 import { migrate, startPipeline } from '../../src/pipeline.js'
 import { defineSync } from '../../src/sync.js'
@@ -217,12 +217,19 @@ describe('a server that cannot serve', () => {
     await client.query('CREATE TABLE products (id integer PRIMARY KEY, title text)')
     const { resolved } = defineSync({ capture: 'replication', tables })
     const options = { resolved, databaseUrl: server.url(), apiKey, baseUrl: 'http://127.0.0.1:9' }
-    for (const work of [() => migrate(options), () => startPipeline(options)]) {
-      const error = await failureOf(work(), [passwordOf(server.url())])
+    const expectUnfit = async (work: Promise<unknown>): Promise<void> => {
+      const error = await failureOf(work, [passwordOf(server.url())])
       expect(error.code).toBe('DATABASE_UNFIT')
       expect(error.message).toContain('wal_level is replica')
       expect(error.hint).toContain('ALTER SYSTEM SET wal_level = logical')
     }
+    await expectUnfit(migrate(options))
+    // Nothing was made before it failed.
+    const { rows } = await client.query("SELECT to_regnamespace('safetykit') AS made")
+    expect(rows).toEqual([{ made: null }])
+    // Capture by triggers needs none of it.
+    await migrate({ ...options, resolved: { ...resolved, capture: 'trigger' } })
+    await expectUnfit(startPipeline(options))
     await client.end()
   })
 })
