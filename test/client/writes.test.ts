@@ -1,0 +1,4 @@
+import { connectPrisma } from '../support/prisma.js'
+import { testWrites } from './test-writes.js'
+
+testWrites(connectPrisma)
