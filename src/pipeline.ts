@@ -55,6 +55,8 @@ export interface Pipeline {
   readonly counts: DispatchCounts
   /** Something was written: looks at once, not with the next poll. */
   wake(): void
+  /** Gives back at once what other workers could go on with; for a process that may be frozen now. */
+  rest(): Promise<void>
   /** Takes no more, settles what is in flight, acks. */
   stop(): Promise<void>
   /** Gives up on what is in flight: `stop()` resolves soon, and what is not recorded comes again. */
@@ -120,6 +122,10 @@ class RunningPipeline implements Pipeline {
 
   wake(): void {
     this.#engine.wake()
+  }
+
+  rest(): Promise<void> {
+    return this.#engine.rest()
   }
 
   async stop(): Promise<void> {

@@ -15,6 +15,8 @@ export interface KeyColumn {
   readonly type: string
   /** The equality that the key's index serves, as SQL: `OPERATOR(pg_catalog.=)`. */
   readonly equals: string
+  /** Its "greater than": `OPERATOR(pg_catalog.>)`. */
+  readonly greater: string
 }
 
 /** Values in Postgres' text format, in the order of the columns asked for. */

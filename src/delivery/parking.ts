@@ -20,8 +20,10 @@ export function park(
   const waitMs = settings.retryAfterMs[attempts - 1]
   const retryAt = waitMs === undefined ? null : new Date(Date.now() + waitMs)
   const before = slot.known ?? { requestId: null, fingerprint: null, lsn: null }
+  const { source } = slot.origin
+  const fingerprint = slot.waiting?.kind === 'object' ? slot.waiting.fingerprint : undefined
   return {
-    parked: { namespace, id: slot.id, source: slot.origin.source, key: slot.key(), error, status, attempts, retryAt },
+    parked: { namespace, id: slot.id, source, key: slot.key(), error, status, attempts, fingerprint, retryAt },
     known: { ...before, state: retryAt === null ? 'dead' : 'parked', attempts },
   }
 }

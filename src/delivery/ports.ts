@@ -101,6 +101,8 @@ export interface ParkedObject {
   /** The API's status, where it answered. */
   readonly status: number | null
   readonly attempts: number
+  /** Of the content that was refused; none where nothing could be made of the row. */
+  readonly fingerprint?: string | undefined
   /** `null`: no further attempt, the object is dead. */
   readonly retryAt: Date | null
 }

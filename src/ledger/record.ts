@@ -214,8 +214,9 @@ const expectedRequests = (receipts: readonly Receipt[]): (string | null)[] =>
 
 function parkedValues(parked: ParkedObject): unknown[] {
   const { code, message, hint } = parked.error
+  const { status, fingerprint } = parked
   const at = new Date().toISOString()
-  const error = JSON.stringify({ code, status: parked.status, message: storable(message), hint, at })
+  const error = JSON.stringify({ code, status, message: storable(message), hint, at, fingerprint })
   const state = parked.retryAt === null ? 'dead' : 'parked'
   const key = JSON.stringify(parked.key)
   return [parked.namespace, parked.id, parked.source, state, parked.attempts, parked.retryAt, error, key]

@@ -17,12 +17,14 @@ export function openDatabases(options: {
   readonly databaseUrl: string
   readonly resolved: Pick<ResolvedSync, 'ledgerUrl'>
   readonly logger: Logger
+  /** Connections to each. Default: 4. */
+  readonly max?: number
 }): Databases {
-  const { databaseUrl, resolved, logger } = options
+  const { databaseUrl, resolved, logger, max = 4 } = options
   const onError = (error: Error): void => logger.warn('An idle database connection broke; it is replaced', { error })
   const source = new pg.Pool({
     connectionString: databaseUrl,
-    max: 4,
+    max,
     connectionTimeoutMillis: 10_000,
     allowExitOnIdle: true,
     application_name: 'safetykit-sync',
@@ -32,7 +34,7 @@ export function openDatabases(options: {
     },
   })
   source.on('error', onError)
-  const ledger = openLedgerPool({ connectionString: resolved.ledgerUrl ?? databaseUrl, max: 4, onError })
+  const ledger = openLedgerPool({ connectionString: resolved.ledgerUrl ?? databaseUrl, max, onError })
   return {
     source,
     ledger,

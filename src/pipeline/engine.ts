@@ -32,6 +32,8 @@ export interface Engine {
   run(): Promise<void>
   /** Something was written: looks at once. */
   wake(): void
+  /** Gives back what it has to itself, where nothing is in hand. */
+  rest(): Promise<void>
   /** Gives up on what cannot be recorded. */
   abandon(): void
 }

@@ -50,6 +50,7 @@ export class Leases {
   #lastWorkMs = 0
   #renewal: NodeJS.Timeout | null = null
   #waiters: (() => void)[] = []
+  #resting: (() => void)[] = []
   #ended = false
 
   constructor(options: LeasesOptions) {
@@ -85,7 +86,12 @@ export class Leases {
   async attend(queue: LeasedQueue): Promise<Attendance> {
     if (this.#ended) return { partitions: [], wanting: false }
     const nowMs = performance.now()
-    await this.#giveBack(queue, nowMs)
+    const resting = this.#resting.splice(0)
+    try {
+      await this.#giveBack(queue, nowMs)
+    } finally {
+      for (const resolve of resting) resolve()
+    }
     let wanting = false
     if (this.#partitions.size < this.#share() && (this.#partitions.size === 0 || nowMs - this.#lastClaimMs > claimMs)) {
       this.#lastClaimMs = nowMs
@@ -95,6 +101,13 @@ export class Leases {
       partitions: [...this.#partitions].flatMap(([partition, { draining }]) => (draining ? [] : [partition])),
       wanting,
     }
+  }
+
+  /** The next look gives everything back at once, unless something is in hand. Resolves after it. */
+  rest(): Promise<void> {
+    if (this.#ended || this.#renewal === null) return Promise.resolve()
+    this.#lastWorkMs = Number.NEGATIVE_INFINITY
+    return new Promise((resolve) => this.#resting.push(resolve))
   }
 
   /** Takes the scan of a table; `false` where another worker has it. */
@@ -121,7 +134,7 @@ export class Leases {
   /** Nothing is to be sent any more: lets go of those who wait for a lease. */
   end(): void {
     this.#ended = true
-    for (const resolve of this.#waiters.splice(0)) resolve()
+    for (const resolve of [...this.#waiters.splice(0), ...this.#resting.splice(0)]) resolve()
   }
 
   /**

@@ -38,6 +38,9 @@ export class ReplicationEngine implements Engine {
     this.#dirty?.wake()
   }
 
+  /** The slot is one process' own for as long as it runs. */
+  async rest(): Promise<void> {}
+
   abandon(): void {
     this.#dispatcher.abandon()
   }

@@ -31,6 +31,10 @@ export class WorkerEngine implements Engine {
     this.#life?.wake()
   }
 
+  async rest(): Promise<void> {
+    await this.#life?.rest()
+  }
+
   abandon(): void {
     this.#abandoned = true
     this.#life?.abandon()
@@ -96,6 +100,12 @@ class Life {
 
   wake(): void {
     this.#dirty.wake()
+  }
+
+  rest(): Promise<void> {
+    const rested = this.#leases.rest()
+    this.#dirty.wake()
+    return rested
   }
 
   abandon(): void {

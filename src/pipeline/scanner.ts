@@ -1,0 +1,279 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { backoffMs } from '../backoff.js'
+import type { RowKey } from '../capture/change.js'
+import type { RowReader } from '../capture/rows.js'
+import type { ChunkLimits, ChunkReader, WalkPosition } from '../capture/scan.js'
+import { SyncError } from '../errors.js'
+import { Comparison } from '../ledger/comparison.js'
+import type { Queryable } from '../ledger/postgres.js'
+import { type Run, ScanStore } from '../ledger/scans.js'
+import type { Logger } from '../logger.js'
+import { compareRows } from './scan/compare.js'
+import { GoneWalk } from './scan/gone-walk.js'
+import { isBehind } from './scan/standing.js'
+import { TableWalk } from './scan/table-walk.js'
+import type { Source, Sources } from './sources.js'
+
+/** Who scans a table. Two at once would do no harm, only the work twice. */
+export interface ScanLease {
+  acquire(source: string): Promise<boolean>
+  holds(source: string): boolean
+  release(source: string): Promise<void>
+}
+
+export interface ScannerOptions {
+  /** The source database, set up so that it writes values as every door reads them. */
+  readonly db: ChunkReader & RowReader
+  readonly ledger: Queryable
+  /** The side tables' schema, unquoted. */
+  readonly schema: string
+  readonly sources: Sources
+  readonly lease: ScanLease
+  /** Awaited before a table is walked: what else may have an older state of a row in flight is to be settled then. */
+  readonly before?: (source: string, signal: AbortSignal) => Promise<void>
+  /** Keys were put into `dirty`. */
+  readonly onKeys: () => void
+  readonly logger: Logger
+  readonly limits?: ChunkLimits
+  /** Above so many keys that wait, the walk waits too. Default: 10,000. */
+  readonly maxWaitingKeys?: number
+  /** Between two looks for marks. Default: 2,000. */
+  readonly pollMs?: number
+}
+
+/** How far a scan has come: what `scans.cursor` holds. */
+type Cursor =
+  | { readonly walk: 'rows'; readonly position: WalkPosition }
+  | { readonly walk: 'gone'; readonly mapping: number; readonly after: string | null }
+
+const retryBounds = { baseMs: 500, maxMs: 30_000 }
+/** Between two looks at what has to be settled first. */
+const settlePollMs = 100
+/** After a scan the table rests so many times as long as the scan took: marks that keep coming cost it a fifth of the time. */
+const restFactor = 4
+const maxRestMs = 300_000
+
+/**
+ * Serves the marks of whole tables: walks the table, compares every row with the ledger, and puts the keys of those that
+ * differ into `dirty`. It sends nothing itself, so that an object is never with two.
+ *
+ * A row must not count as in step while an older state of it is in flight. Whoever has one has read it before the change
+ * that the mark stands for, so its key was in `dirty` when the scan began, and it stays there until the ledger has what
+ * became of it. So the walk begins once all keys of the table that were there are gone; those that come later are read later.
+ */
+export class Scanner {
+  readonly #options: ScannerOptions
+  readonly #scans: ScanStore
+  readonly #comparison: Comparison
+  readonly #stopping = new AbortController()
+  readonly #running: Promise<void>
+  /** By table: not before this time, and after so many failures. */
+  readonly #rests = new Map<string, { readonly untilMs: number; readonly failures: number }>()
+  #woken = false
+  #wake: (() => void) | null = null
+
+  constructor(options: ScannerOptions) {
+    const ledger = { pool: options.ledger, schema: options.schema }
+    this.#options = options
+    this.#scans = new ScanStore(ledger)
+    this.#comparison = new Comparison(ledger)
+    this.#running = this.#run()
+  }
+
+  /** Looks for marks at once. */
+  wake(): void {
+    this.#woken = true
+    this.#wake?.()
+  }
+
+  /** Ends soon, also in the middle of a walk; whoever is next goes on where this one was. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    this.#wake?.()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping
+    for (let failures = 0; !signal.aborted; ) {
+      this.#woken = false
+      try {
+        await this.#look()
+        failures = 0
+      } catch (error) {
+        const delayMs = backoffMs(failures, retryBounds, Math.random)
+        this.#options.logger.error('The marks of tables could not be read, trying again', { error, delayMs })
+        failures += 1
+        await this.#pause(delayMs)
+        continue
+      }
+      await this.#wait()
+    }
+  }
+
+  async #look(): Promise<void> {
+    const all = this.#options.sources.all
+    const misfits = all.filter(({ misfit }) => misfit !== null).map(({ name }) => name)
+    if (misfits.length > 0) await this.#scans.compactMarks(misfits)
+    const names = all.filter(({ misfit }) => misfit === null).map(({ name }) => name)
+    const unfinished = (await this.#scans.unfinished(names)).map(({ source }) => source)
+    const due = [...new Set([...unfinished, ...(await this.#scans.marked(names))])]
+    for (const source of due) {
+      if (this.#stopping.signal.aborted) return
+      if (performance.now() >= (this.#rests.get(source)?.untilMs ?? 0)) await this.#serve(source)
+    }
+  }
+
+  async #serve(source: string): Promise<void> {
+    const { lease, logger } = this.#options
+    const startedMs = performance.now()
+    try {
+      if (!(await lease.acquire(source))) return
+      try {
+        await this.#scan(source)
+      } finally {
+        await lease.release(source)
+      }
+      const tookMs = performance.now() - startedMs
+      this.#rest(source, Math.min(maxRestMs, tookMs * restFactor), 0)
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return
+      const failures = this.#rests.get(source)?.failures ?? 0
+      const delayMs = backoffMs(failures, retryBounds, Math.random)
+      logger.error('The scan of a table failed, trying again', { source, error: withoutValues(error), delayMs })
+      this.#rest(source, delayMs, failures + 1)
+      // A migration may have been the reason.
+      await this.#options.sources.refresh()
+    }
+  }
+
+  #rest(source: string, forMs: number, failures: number): void {
+    this.#rests.set(source, { untilMs: performance.now() + forMs, failures })
+  }
+
+  /** Goes on with the run that was not finished; marks that came meanwhile are served by the next one. */
+  async #scan(source: string): Promise<void> {
+    const { before, logger } = this.#options
+    const { signal } = this.#stopping
+    const [left] = await this.#scans.unfinished([source])
+    if (left === undefined && (await this.#scans.marked([source])).length === 0) return
+    const run = left ?? (await this.#scans.start(source, 'mark'))
+    await before?.(source, signal)
+    await this.#untilSettled(source)
+    logger.debug('The scan of a table begins', { source, reason: run.reason, continued: left !== undefined })
+    const counts = { rows: 0, differing: 0, untold: 0 }
+    const ended = (await this.#walkRows(run, counts)) && (await this.#walkGone(run, counts))
+    if (!ended || !(await this.#scans.finish(run))) return
+    logger.info('A table was scanned', { source, reason: run.reason, ...counts })
+  }
+
+  /** See {@link Scanner}. */
+  async #untilSettled(source: string): Promise<void> {
+    const newest = await this.#scans.newestKey(source)
+    while (newest !== null && !this.#stopping.signal.aborted && (await this.#scans.waits(source, newest))) {
+      await this.#pause(settlePollMs)
+    }
+  }
+
+  async #walkRows(run: Run, counts: Counts): Promise<boolean> {
+    const { db, sources, limits } = this.#options
+    const cursor = run.cursor as Cursor | null
+    if (cursor?.walk === 'gone') return true
+    const from = cursor?.position ?? null
+    const walk = new TableWalk({ db, sources, source: run.source, from, ...(limits === undefined ? {} : { limits }) })
+    for (;;) {
+      if (!(await this.#mayGoOn(run))) return false
+      const chunk = await walk.next()
+      if (chunk === null) return true
+      const behind = new Set<RowKey>()
+      await compareRows(this.#comparison, chunk.rows, (row, _, standing) => {
+        if (isBehind(standing)) behind.add(row.key)
+      })
+      counts.rows += chunk.rows.length
+      const next: Cursor | null = chunk.position === null ? null : { walk: 'rows', position: chunk.position }
+      if (!(await this.#save(run, next, [...behind], counts))) return false
+    }
+  }
+
+  /** What the first walk cannot see: objects without a row. */
+  async #walkGone(run: Run, counts: Counts): Promise<boolean> {
+    const { db, sources, logger } = this.#options
+    const cursor = run.cursor as Cursor | null
+    const started = cursor?.walk === 'gone' ? cursor : { mapping: 0, after: null }
+    const targets = this.#source(run.source)?.targets ?? []
+    for (const [mapping, target] of targets.entries()) {
+      if (mapping < started.mapping || target.origin.tombstone === null) continue
+      const from = mapping === started.mapping ? started.after : null
+      const comparison = this.#comparison
+      const walk = new GoneWalk({ db, comparison, sources, source: run.source, mapping, from })
+      for (;;) {
+        if (!(await this.#mayGoOn(run))) return false
+        const chunk = await walk.next()
+        if (chunk === null) break
+        counts.untold += chunk.untold
+        const keys = chunk.gone.filter(({ standing }) => isBehind(standing)).map(({ key }) => key)
+        const next: Cursor = { walk: 'gone', mapping, after: chunk.position }
+        if (!(await this.#save(run, next, keys, counts))) return false
+      }
+    }
+    if (counts.untold > 0) {
+      logger.warn('The ids of some objects name no row of their table; whether it is gone is not known', {
+        source: run.source,
+        objects: counts.untold,
+      })
+    }
+    return true
+  }
+
+  #source(name: string): Source | undefined {
+    return this.#options.sources.get(name)
+  }
+
+  async #save(run: Run, cursor: Cursor | null, keys: readonly RowKey[], counts: Counts): Promise<boolean> {
+    counts.differing += keys.length
+    const saved = await this.#scans.save(run, cursor, keys)
+    if (saved && keys.length > 0) this.#options.onKeys()
+    return saved
+  }
+
+  /** Waits while many keys do: what is found would only wait behind them. */
+  async #mayGoOn(run: Run): Promise<boolean> {
+    const { lease, maxWaitingKeys = 10_000 } = this.#options
+    const { signal } = this.#stopping
+    while (!signal.aborted && (await this.#scans.isCrowded(maxWaitingKeys))) await this.#pause(settlePollMs)
+    return !signal.aborted && lease.holds(run.source)
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#stopping.signal, ref: false }).catch(() => {})
+  }
+
+  /** Until it is woken, a table has rested, or it is time for a look. */
+  #wait(): Promise<void> {
+    const nowMs = performance.now()
+    const rests = [...this.#rests.values()].map(({ untilMs }) => untilMs - nowMs).filter((ms) => ms > 0)
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer)
+        this.#wake = null
+        resolve()
+      }
+      const timer = setTimeout(wake, Math.min(this.#options.pollMs ?? 2_000, ...rests)).unref()
+      this.#wake = wake
+      if (this.#woken || this.#stopping.signal.aborted) wake()
+    })
+  }
+}
+
+interface Counts {
+  rows: number
+  differing: number
+  untold: number
+}
+
+/** Postgres' messages of class 22 (data exceptions) and 23 (constraints) hold values. */
+function withoutValues(error: unknown): unknown {
+  if (!(error instanceof pg.DatabaseError) || !/^2[23]/.test(error.code ?? '')) return error
+  return new SyncError('TABLE_UNFIT', `A row could not be read (SQLSTATE ${error.code})`)
+}
