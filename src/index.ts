@@ -7,10 +7,13 @@ export type {
   Tables,
   TablesSyncConfig,
 } from './config/input.js'
-export type { Models, PrismaClientLike } from './config/models.js'
+export type { AskedModels, Models, PrismaClientLike } from './config/models.js'
 export type * from './config/resolved.js'
 export type * from './config/settings.js'
 export type { ContentType, DisplayHintType } from './config/words.js'
 export { ConfigError, type ErrorCode, type Mistake, SyncError, type SyncErrorOptions } from './errors.js'
+export type { SyncEvents } from './events.js'
+export type * from './extension/api.js'
+export type { Extension, ExtensionOptions } from './extension/options.js'
 export type { LogFields, Logger } from './logger.js'
-export { defineSync, isSync, type Sync } from './sync.js'
+export { defineSync, isSync, type PrismaSync, type Sync } from './sync.js'

@@ -1,9 +1,11 @@
 import type { PrismaSyncConfig, SentBy, Tables, TablesSyncConfig } from './config/input.js'
-import type { Models, PrismaClientLike } from './config/models.js'
+import type { AskedModels, Models, PrismaClientLike } from './config/models.js'
 import { resolve } from './config/resolve.js'
 import type { ResolvedSync } from './config/resolved.js'
-import { modelsOf, tablesAsTheyAre } from './config/source.js'
+import { modelsAsSource, runtimeModels, tablesAsTheyAre } from './config/source.js'
 import { ConfigError } from './errors.js'
+import type { Extension, ExtensionOptions } from './extension/options.js'
+import { createExtension } from './extension.js'
 
 // Of the registry, not of this module: a configuration may have been loaded through another copy of the package.
 const brand: unique symbol = Symbol.for('prisma-extension-safetykit.sync')
@@ -13,6 +15,24 @@ export interface Sync {
   readonly [brand]: true
   /** Every name resolved, every default filled in. */
   readonly resolved: ResolvedSync
+}
+
+/** A checked configuration over a Prisma client. `Known` holds what the client's types say of the mapped models. */
+export interface PrismaSync<Known> extends Sync {
+  /**
+   * Extends a client: its writes are delivered to SafetyKit, and `$safetykit` answers what became of them. Nothing is
+   * started before the client's first operation.
+   *
+   * @example
+   * ```ts
+   * import sync from './safetykit.config.js'
+   * import { prisma } from './db.js'
+   *
+   * export const db = prisma.$extends(sync.extension())
+   * const status = await db.$safetykit.status('Product', product.id)
+   * ```
+   */
+  extension(options?: ExtensionOptions): Extension<Known>
 }
 
 /**
@@ -51,7 +71,7 @@ export interface Sync {
 export function defineSync<Client extends PrismaClientLike, const Sent extends SentBy<Models<Client>>>(
   prisma: Client,
   config: PrismaSyncConfig<Client, Sent>,
-): Sync
+): PrismaSync<AskedModels<Client, keyof Sent>>
 /**
  * Says which rows go into which SafetyKit namespaces, by the tables and columns of a database without Prisma. A table is
  * named `schema.table`, as the catalogue spells both: `'Shop.Product'` is the quoted mixed-case `"Shop"."Product"`.
@@ -73,20 +93,21 @@ export function defineSync<Client extends PrismaClientLike, const Sent extends S
  * @throws ConfigError with all mistakes, each with its path and what to write instead.
  */
 export function defineSync<const Sent extends SentBy<Tables>>(config: TablesSyncConfig<Sent>): Sync
-export function defineSync(...given: readonly unknown[]): Sync {
+export function defineSync(...given: readonly unknown[]): Sync | PrismaSync<unknown> {
   const [first, config] = given
-  if (given.length < 2 && modelsOf(first) === undefined) {
+  if (given.length < 2 && runtimeModels(first) === undefined) {
     if (hasModels(first)) throw noClient('needs the Prisma client', 'write defineSync(prisma, { models: … })')
     return { [brand]: true, resolved: resolve(first, tablesAsTheyAre) }
   }
-  const source = modelsOf(first)
-  if (source === undefined) {
+  const models = runtimeModels(first)
+  if (models === undefined) {
     throw noClient(
       'was not given a Prisma client',
       'pass the client itself, as in defineSync(new PrismaClient(…), { … })',
     )
   }
-  return { [brand]: true, resolved: resolve(config, source) }
+  const resolved = resolve(config, modelsAsSource(models))
+  return { [brand]: true, resolved, extension: (options = {}) => createExtension({ resolved, models, options }) }
 }
 
 /** Whether a value came from `defineSync`, of this copy of the package or another. */

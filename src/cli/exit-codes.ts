@@ -37,6 +37,7 @@ export function exitCodeOf(code: ErrorCode): ExitCode {
     case 'SLOT_LOST':
     case 'SLOT_FOREIGN':
     case 'PUBLICATION_UNFIT':
+    case 'TRIGGERS_UNFIT':
     case 'TABLE_UNFIT':
     case 'MAPPING_UNFIT':
     case 'SCHEMA_OUTDATED':

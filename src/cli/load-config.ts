@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { createJiti } from 'jiti'
-import { ConfigError, SyncError } from '../errors.js'
+import { ConfigError, isSyncError, SyncError } from '../errors.js'
 import { isSync, type Sync } from '../sync.js'
-import { isSyncError } from './show-error.js'
 
 const names = ['safetykit.config.ts', 'safetykit.config.mts', 'safetykit.config.js', 'safetykit.config.mjs']
 

@@ -1,8 +1,8 @@
 import { type Level, pino } from 'pino'
 import { prettyFactory } from 'pino-pretty'
-import type { LogFields, Logger } from '../logger.js'
-import { redact } from './redact.js'
-import { isSyncError, messageOf } from './show-error.js'
+import { loggable } from '../loggable.js'
+import type { Logger } from '../logger.js'
+import { redact } from '../redact.js'
 import { wantsColor } from './terminal.js'
 
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const
@@ -37,23 +37,4 @@ export function createLogger({ level, stream }: LogOptions): Logger {
     warn: (message, fields) => logger.warn(loggable(fields), message),
     error: (message, fields) => logger.error(loggable(fields), message),
   }
-}
-
-function loggable(fields: LogFields = {}): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, loggableValue(value)]))
-}
-
-function loggableValue(value: unknown): unknown {
-  if (value instanceof Error) return loggableError(value)
-  return typeof value === 'bigint' ? String(value) : value
-}
-
-/** Never the error itself: `detail`, `where` and `parameters` of Postgres' errors hold values of rows. */
-function loggableError(error: Error): Record<string, unknown> {
-  if (isSyncError(error)) {
-    const { code, message, hint } = error
-    return { code, message, ...(hint === undefined ? {} : { hint }) }
-  }
-  const code = 'code' in error ? error.code : undefined
-  return { name: error.name, ...(code === undefined ? {} : { code }), message: messageOf(error) }
 }

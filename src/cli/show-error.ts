@@ -1,16 +1,5 @@
-import { SyncError } from '../errors.js'
+import { isSyncError, messageOf, SyncError } from '../errors.js'
 import type { Paint } from './terminal.js'
-
-/**
- * Whether an error is one of this package. A configuration file can have loaded the package a second time, so the class
- * alone does not tell.
- */
-export function isSyncError(error: unknown): error is SyncError {
-  return (
-    error instanceof SyncError ||
-    (error instanceof Error && ['SyncError', 'ConfigError'].includes(error.name) && 'code' in error)
-  )
-}
 
 /** Any error as one that can be shown: what nobody has explained is a bug. */
 export function asSyncError(error: unknown): SyncError {
@@ -29,13 +18,6 @@ export function formatError(error: SyncError, options: { readonly paint: Paint; 
   if (error.hint !== undefined) lines.push(`→ ${error.hint}`)
   if (verbose) lines.push('', ...stacks(error).map((stack) => paint('dim', stack)))
   return lines.join('\n')
-}
-
-/** The message, unless it is Postgres' about a value (SQLSTATE class 22): `invalid input syntax for type integer: "…"`. */
-export function messageOf(error: Error): string {
-  const code = 'code' in error ? error.code : undefined
-  const quotes = typeof code === 'string' && /^22[0-9A-Z]{3}$/.test(code)
-  return quotes ? `Postgres refused a value (${code})` : error.message
 }
 
 /** The stacks only, not what hangs on the errors: Postgres' `detail` and `where` hold values of rows. */

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util'
-import { redact } from './redact.js'
+import { redact } from '../redact.js'
 
 type Format = Parameters<typeof styleText>[0]
 

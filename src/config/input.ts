@@ -26,6 +26,12 @@ export interface PrismaSyncConfig<Client, Sent> extends SyncOptions {
   readonly capture?: 'trigger' | 'client' | 'replication'
   /** Where requests are sent from. Default: `'inline'`; with replication always `'sidecar'`. */
   readonly deliver?: 'inline' | 'sidecar'
+  /**
+   * Whether the application's own operations wait until it is known that everything is installed and the worker runs, and
+   * are refused with a `SyncError` while it is not so. Default: `false`: it is told once through the logger, and the
+   * operations go on. Of no effect with capture by replication, where the client neither captures nor delivers.
+   */
+  readonly strict?: boolean
   /** By model name; a model that goes into several namespaces has an array of mappings. */
   readonly models: Mappings<Models<Client>, Sent>
 }

@@ -55,3 +55,41 @@ type JsonOfType<TypeName, Scalar> = TypeName extends 'String' | 'DateTime' | 'By
 // What is sent is the database's word for the value, which an `@map` on it makes another one than Prisma's; no type
 // of the client knows it. So Prisma's words are offered, and others can be compared with.
 type EnumWords<Scalar> = Extract<Scalar, string> | (string & {})
+
+/** What a client's types say of the models of these names: model → what `$safetykit` can be asked by. */
+export type AskedModels<Client, Name> = {
+  readonly [Property in Extract<keyof Client, string> as Extract<
+    ModelTypesOf<Client[Property]>['payload']['name'],
+    Name
+  >]: AskedModel<ModelTypesOf<Client[Property]>>
+}
+
+// Each member is an alias that is resolved only where it is used: `where` alone is a large type in any client.
+interface AskedModel<Model extends ModelTypes> {
+  /** Prisma's own `where` of the model. */
+  readonly where: WhereOf<Model>
+  /** The fields that have a column, as the client hands them out. */
+  readonly key: KeyOf<Model>
+}
+
+type WhereOf<Model> = Model extends {
+  readonly operations: { readonly findMany: { readonly args: { where?: infer Where } } }
+}
+  ? NonNullable<Where>
+  : never
+
+type KeyOf<Model extends ModelTypes> = {
+  readonly [Name in Extract<keyof Model['fields'] & keyof Model['payload']['scalars'], string>]?:
+    | Model['payload']['scalars'][Name]
+    | OtherWriting<Model['fields'][Name]>
+}
+
+/**
+ * Other ways to write a value, so that a row will do of which an extension has changed the types. Text stays as it is, and
+ * so the words of an enum stay checked.
+ */
+type OtherWriting<FieldRef> = FieldRef extends { readonly typeName: 'Int' | 'BigInt' | 'Float' | 'Decimal' }
+  ? string | number | bigint
+  : FieldRef extends { readonly typeName: 'DateTime' }
+    ? string
+    : never

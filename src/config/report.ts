@@ -77,6 +77,7 @@ const kinds: Readonly<Record<string, string>> = {
   string: 'a string',
   number: 'a number',
   int: 'a whole number',
+  boolean: 'true or false',
   array: 'an array',
   object: 'an object',
   record: 'an object',

@@ -46,6 +46,9 @@ function checkTogether(given: Readonly<Record<string, unknown>>, source: Source,
       report.add(['deliver'], "'inline' does not go with capture 'replication'", 'leave it out: the sidecar delivers')
     }
   }
+  if (given.strict !== undefined && source.setting === 'tables') {
+    report.add(['strict'], 'is about the operations of a Prisma client, and there is none', 'leave it out')
+  }
   if (given.ledgerUrl !== undefined && capture !== 'replication') {
     const why = 'only goes with capture `replication`: the other ways write to the side tables in the source itself'
     report.add(['ledgerUrl'], why, "leave it out, or set capture: 'replication'")

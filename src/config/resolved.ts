@@ -59,6 +59,8 @@ export interface Mapping {
 export interface ResolvedSync {
   readonly capture: 'trigger' | 'client' | 'replication'
   readonly deliver: 'inline' | 'sidecar'
+  /** Whether the client's operations are refused while what is installed does not fit. Default: `false`. */
+  readonly strict: boolean
   readonly mappings: readonly Mapping[]
   /** The schema of the side tables. Default: `safetykit`. */
   readonly schema: string

@@ -23,6 +23,7 @@ const callback = <F>() => z.custom<F>((value) => typeof value === 'function', 'h
 export const optionsShape = z.strictObject({
   capture: z.enum(['trigger', 'client', 'replication']).default('trigger'),
   deliver: z.enum(['inline', 'sidecar']).optional(),
+  strict: z.boolean().default(false),
   schema: identifier('safetykit'),
   ledgerUrl: z
     .string()

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { modelSchemas } from '../model-schemas.js'
 import type { Path, Report } from './report.js'
 import type { Mapping } from './resolved.js'
 
@@ -22,13 +23,45 @@ const runtimeModel = z.object({
   schema: z.string().nullish(),
   fields: z.array(runtimeField),
 })
-const clientShape = z.object({ _runtimeDataModel: z.object({ models: z.record(z.string(), runtimeModel) }) })
+const clientShape = z.object({
+  _runtimeDataModel: z.object({ models: z.record(z.string(), runtimeModel) }),
+  _engineConfig: z.object({ inlineSchema: z.string().catch('') }).catch({ inlineSchema: '' }),
+})
 
-/** The models of a Prisma client; `undefined` where the value is not one. */
-export function modelsOf(client: unknown): Source | undefined {
+/** A model as the client knows it while it runs. */
+export interface RuntimeModel {
+  readonly table: Mapping['table']
+  readonly fields: readonly RuntimeField[]
+}
+
+export interface RuntimeField {
+  readonly name: string
+  /** `object` is a relation, which has no column. */
+  readonly kind: string
+  /** Prisma's name of the type. */
+  readonly type: string
+  readonly column: string
+}
+
+/** The models of a Prisma client by name; `undefined` where the value is not one. */
+export function runtimeModels(client: unknown): ReadonlyMap<string, RuntimeModel> | undefined {
   const parsed = clientShape.safeParse(client)
   if (!parsed.success) return undefined
-  const models = new Map(Object.entries(parsed.data._runtimeDataModel.models))
+  const { _runtimeDataModel, _engineConfig } = parsed.data
+  const schemas = modelSchemas(_engineConfig.inlineSchema)
+  return new Map(
+    Object.entries(_runtimeDataModel.models).map(([name, { schema, dbName, fields }]) => [
+      name,
+      {
+        table: { schema: schema ?? schemas.get(name) ?? null, name: dbName ?? name },
+        fields: fields.map((field) => ({ ...field, column: field.dbName ?? field.name })),
+      },
+    ]),
+  )
+}
+
+/** The models of a client as the source of a configuration. */
+export function modelsAsSource(models: ReadonlyMap<string, RuntimeModel>): Source {
   return {
     setting: 'models',
     find(name, path, report) {
@@ -37,20 +70,12 @@ export function modelsOf(client: unknown): Source | undefined {
         report.unknown(name, 'model', models.keys(), path)
         return undefined
       }
-      return {
-        table: { schema: model.schema ?? null, name: model.dbName ?? name },
-        column: (field, at, to) => columnOf(model.fields, field, at, to),
-      }
+      return { table: model.table, column: (field, at, to) => columnOf(model.fields, field, at, to) }
     },
   }
 }
 
-function columnOf(
-  fields: readonly z.output<typeof runtimeField>[],
-  name: string,
-  path: Path,
-  report: Report,
-): string | undefined {
+function columnOf(fields: readonly RuntimeField[], name: string, path: Path, report: Report): string | undefined {
   const columns = fields.filter((field) => field.kind !== 'object').map((field) => field.name)
   const field = fields.find((candidate) => candidate.name === name)
   if (field === undefined) {
@@ -66,7 +91,7 @@ function columnOf(
     report.add(path, 'is a relation, and only fields with a column of their own can be used', hint)
     return undefined
   }
-  return field.dbName ?? name
+  return field.column
 }
 
 /** Tables as the catalogue spells them. Whether they are there is only known once the catalogue is read. */

@@ -10,6 +10,7 @@ describe('defaults', () => {
     expect(options).toEqual({
       capture: 'trigger',
       deliver: 'inline',
+      strict: false,
       schema: 'safetykit',
       ledgerUrl: null,
       publication: { name: 'safetykit', columns: 'all' },

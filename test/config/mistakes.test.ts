@@ -345,6 +345,7 @@ describe('the two forms', () => {
     expect(ofTables({ models: fine })).toMatchObject([{ message: 'needs the Prisma client' }])
     expect(ofTables({ capture: 'client', tables: { 'public.products': table } })).toMatchObject([{ path: 'capture' }])
     expect(ofTables({ deliver: 'inline', tables: { 'public.products': table } })).toMatchObject([{ path: 'deliver' }])
+    expect(ofTables({ strict: true, tables: { 'public.products': table } })).toMatchObject([{ path: 'strict' }])
   })
 
   test('tables beside a client', () => {

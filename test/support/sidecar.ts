@@ -3,12 +3,15 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
 /** `SIDECAR_FROM=src` runs the sources, where `dist` is not built yet. */
 const fromSource = process.env.SIDECAR_FROM === 'src'
+
+const tsx = (): string[] => ['--import', import.meta.resolve('tsx')]
 
 /** What a configuration imports instead of `prisma-extension-safetykit`: a file outside of the package cannot name it. */
 export const packageUrl = pathToFileURL(path.join(root, fromSource ? 'src/index.ts' : 'dist/index.js')).href
@@ -21,6 +24,10 @@ export interface CommandOptions {
   readonly cwd: string
   /** Added to what the tests run with, less its settings of this package. */
   readonly env?: Readonly<Record<string, string>>
+  /** In a process group of its own, so that Ctrl-C in the terminal is not for it. Default: false. */
+  readonly detached?: boolean
+  /** Is given each line of stdout and stderr as it comes. */
+  readonly onLine?: (line: string) => void
 }
 
 export interface Exit {
@@ -65,10 +72,18 @@ process.once('exit', () => {
 export function startCommand(args: readonly string[], options: CommandOptions): RunningCommand {
   const main = path.join(root, fromSource ? 'src/cli/main.ts' : 'dist/cli/main.js')
   if (!existsSync(main)) throw new Error(`${main} is not there. Run: npm run build`)
-  const loader = fromSource ? ['--import', import.meta.resolve('tsx')] : []
+  return startNode([...(fromSource ? tsx() : []), main, ...args], options)
+}
+
+/** Starts a TypeScript file. */
+export const startScript = (file: string, options: CommandOptions): RunningCommand =>
+  startNode([...tsx(), file], options)
+
+function startNode(args: readonly string[], options: CommandOptions): RunningCommand {
   const inherited = Object.entries(process.env).filter(([name]) => !withheld.test(name))
-  const child = spawn(process.execPath, [...loader, main, ...args], {
+  const child = spawn(process.execPath, args, {
     cwd: options.cwd,
+    detached: options.detached ?? false,
     env: { ...Object.fromEntries(inherited), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -92,6 +107,9 @@ export function startCommand(args: readonly string[], options: CommandOptions): 
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
   })
+  if (options.onLine !== undefined) {
+    for (const stream of [child.stdout, child.stderr]) createInterface(stream).on('line', options.onLine)
+  }
   const exited = new Promise<Exit>((resolve, reject) => {
     child.once('error', reject)
     // `close`, not `exit`: by then all output is here.

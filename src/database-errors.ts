@@ -1,6 +1,5 @@
 import pg from 'pg'
-import { SyncError } from '../errors.js'
-import { isSyncError } from './show-error.js'
+import { isSyncError, SyncError } from './errors.js'
 
 /** Network errors as Node names them. Those of the API are `SyncError`s by the time they get here. */
 const networkCodes = [

@@ -1,0 +1,89 @@
+import { SyncError } from './errors.js'
+
+// The settings that stand in the environment. What was given elsewhere (a flag, an option of the extension) goes first.
+
+/** A setting that was given elsewhere, and what it is called there: `--database-url`. */
+export interface Given {
+  readonly value: string | undefined
+  readonly name: string
+}
+
+/**
+ * The URL of the database whose tables are mapped: as given, else `DATABASE_URL`.
+ * @throws {SyncError} `SETTING_MISSING`, or `CONFIG_INVALID` where it is not a URL that Postgres can be reached at.
+ */
+export function databaseUrl(given: Given): string {
+  const url = given.value || process.env.DATABASE_URL
+  const example = 'postgresql://user:password@localhost:5432/shop'
+  if (url === undefined || url === '') {
+    throw new SyncError('SETTING_MISSING', 'DATABASE_URL is not set', {
+      hint: `Set it in the environment or in the file .env: DATABASE_URL="${example}"`,
+    })
+  }
+  const name = given.value ? given.name : 'DATABASE_URL'
+  if (!URL.canParse(url)) {
+    throw new SyncError('CONFIG_INVALID', `${name} is not a URL`, {
+      hint: `It looks like this: ${example}; special characters in the password are percent-encoded (# is %23, @ is %40).`,
+    })
+  }
+  const { protocol } = new URL(url)
+  if (protocol === 'postgresql:' || protocol === 'postgres:') return url
+  const direct = protocol.startsWith('prisma')
+  throw new SyncError('CONFIG_INVALID', `${name} begins with ${protocol}//, which is not Postgres itself`, {
+    hint: direct
+      ? `Give the direct URL of the database, not the one of the proxy: ${example}`
+      : `Only PostgreSQL is supported: ${example}`,
+  })
+}
+
+/**
+ * The API key: as given, else `SAFETYKIT_API_KEY`.
+ * @throws {SyncError} `SETTING_MISSING`, or `CONFIG_INVALID` where it cannot stand in a header.
+ */
+export function apiKey(given?: Given): string {
+  const key = (given?.value || process.env.SAFETYKIT_API_KEY)?.trim()
+  if (key === undefined || key === '') {
+    throw new SyncError('SETTING_MISSING', 'SAFETYKIT_API_KEY is not set', {
+      hint: 'Set it in the environment or in the file .env: SAFETYKIT_API_KEY="sk_…" (without a key: safetykit-sync emulator)',
+    })
+  }
+  if (/^[\x21-\x7e]+$/.test(key)) return key
+  const name = given?.value ? given.name : 'SAFETYKIT_API_KEY'
+  throw new SyncError('CONFIG_INVALID', `${name} holds a space, a line break or a character that no key has`, {
+    hint: 'Copy the key once more, and nothing but the key.',
+  })
+}
+
+/**
+ * Where the API is: as given, else `SAFETYKIT_BASE_URL`; `undefined` is SafetyKit's own.
+ * @throws {SyncError} `CONFIG_INVALID` where it is not an HTTP URL.
+ */
+export function baseUrl(given: Given): string | undefined {
+  const url = given.value || process.env.SAFETYKIT_BASE_URL
+  if (url === undefined || url === '') return undefined
+  if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return url
+  throw new SyncError('CONFIG_INVALID', `${given.value ? given.name : 'SAFETYKIT_BASE_URL'} is not an HTTP URL`, {
+    hint: 'It looks like this: https://api.safetykit.com, or http://127.0.0.1:4444 for the emulator.',
+  })
+}
+
+export interface ProxySettings {
+  httpProxy?: string
+  httpsProxy?: string
+  noProxy?: string
+}
+
+/** The proxy of the environment, in either spelling; `undefined` where there is none. */
+export function proxy(): ProxySettings | undefined {
+  const read = (name: string): string => process.env[name.toLowerCase()] || process.env[name] || ''
+  const [httpProxy, httpsProxy, noProxy] = [read('HTTP_PROXY'), read('HTTPS_PROXY'), read('NO_PROXY')]
+  if (httpProxy === '' && httpsProxy === '') return undefined
+  return {
+    ...(httpProxy === '' ? {} : { httpProxy }),
+    ...(httpsProxy === '' ? {} : { httpsProxy }),
+    ...(noProxy === '' ? {} : { noProxy }),
+  }
+}
+
+/** What must not be printed, wherever it turns up. */
+export const secrets = (): readonly (string | undefined)[] => [process.env.SAFETYKIT_API_KEY]

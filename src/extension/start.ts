@@ -1,0 +1,42 @@
+import type { ResolvedSync } from '../config/resolved.js'
+import { explainingDatabase } from '../database-errors.js'
+import { apiKey, baseUrl, proxy } from '../environment.js'
+import type { EventSink } from '../events.js'
+import type { Logger } from '../logger.js'
+import { startPipeline } from '../pipeline.js'
+import { checkInstalled } from './installed.js'
+import { type ExtensionOptions, urlOf } from './options.js'
+import type { Running } from './worker.js'
+
+export interface StartOptions {
+  readonly resolved: ResolvedSync
+  readonly options: ExtensionOptions
+  readonly logger: Logger
+  readonly events: EventSink
+  /** Says what does not stand in the way. */
+  readonly tell: (problem: Error) => void
+}
+
+/**
+ * Checks what is installed, and starts the worker where the application delivers.
+ * @throws {SyncError} where it cannot start; under `strict` also where something does not fit that it could do without.
+ */
+export async function start({ resolved, options, logger, events, tell }: StartOptions): Promise<Running | null> {
+  const databaseUrl = urlOf(options)
+  const inline = resolved.deliver === 'inline'
+  // Before anything is asked of the database: what is missing is told at once.
+  const api = inline
+    ? {
+        apiKey: apiKey({ value: options.apiKey, name: 'apiKey' }),
+        baseUrl: baseUrl({ value: options.baseUrl, name: 'baseUrl' }),
+        proxy: proxy(),
+      }
+    : null
+  return explainingDatabase(databaseUrl, async () => {
+    for (const problem of await checkInstalled({ resolved, databaseUrl, logger })) {
+      if (resolved.strict) throw problem
+      tell(problem)
+    }
+    return api === null ? null : startPipeline({ resolved, databaseUrl, ...api, logger, events })
+  })
+}

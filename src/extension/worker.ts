@@ -1,0 +1,150 @@
+import { backoffMs } from '../backoff.js'
+import { isSyncError } from '../errors.js'
+import type { EventSink } from '../events.js'
+import type { Logger } from '../logger.js'
+
+/** A pipeline, as far as the extension steers it. */
+export interface Running {
+  /** Rejects where it ended by itself. */
+  readonly done: Promise<void>
+  wake(): void
+  rest(): Promise<void>
+  stop(): Promise<void>
+  abandon(): void
+}
+
+export interface WorkerOptions {
+  /**
+   * Checks what is installed and starts; `null` where nothing runs here.
+   * @param tell says once what is wrong and does not stand in the way.
+   */
+  readonly start: (tell: (problem: Error) => void) => Promise<Running | null>
+  readonly stopTimeoutMs: number
+  readonly logger: Logger
+  readonly events: EventSink
+}
+
+/** Quiet, and soon enough for whoever waits for a database that comes back. */
+const retry = { baseMs: 1_000, maxMs: 60_000 }
+
+/** Settings that are missing or wrong: no later attempt finds them otherwise. Mistakes of a mapping, a migration may mend. */
+function isFinal(error: Error): boolean {
+  if (!isSyncError(error)) return false
+  return error.code === 'SETTING_MISSING' || (error.code === 'CONFIG_INVALID' && !('mistakes' in error))
+}
+
+/**
+ * The worker's life in an application: started at the first operation and in the background, again where its failure may
+ * mend itself, stopped with the client. Its timers keep no process alive.
+ */
+export class Worker {
+  readonly #options: WorkerOptions
+  /** The first attempt, failed or not; `null` until an operation comes. */
+  #begun: Promise<void> | null = null
+  #running: Running | null = null
+  #failure: Error | null = null
+  #failures = 0
+  #retry: NodeJS.Timeout | null = null
+  #stopping: Promise<void> | null = null
+  readonly #told = new Set<string>()
+
+  constructor(options: WorkerOptions) {
+    this.#options = options
+  }
+
+  /** Before every operation. */
+  ensure(): void {
+    this.#begun ??= this.#start()
+  }
+
+  /**
+   * Resolves when it runs.
+   * @throws why it does not.
+   */
+  async ready(): Promise<void> {
+    this.ensure()
+    await this.#begun
+    if (this.#failure !== null) throw this.#failure
+  }
+
+  wake(): void {
+    this.#running?.wake()
+  }
+
+  /** Gives back what it holds, so that others need not wait for a process that is frozen after this. */
+  async rest(): Promise<void> {
+    await this.#running?.rest()
+  }
+
+  /** Settles what is in flight. A later operation starts it anew. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop().finally(() => {
+      this.#begun = null
+      this.#stopping = null
+    })
+    return this.#stopping
+  }
+
+  async #start(): Promise<void> {
+    try {
+      const running = await this.#options.start((problem) => this.#tell(problem))
+      this.#running = running
+      this.#failure = null
+      running?.done.catch((error: unknown) => this.#ended(error))
+      if (running !== null) this.#failures = 0
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  #ended(error: unknown): void {
+    this.#running = null
+    if (this.#stopping === null) this.#failed(error)
+  }
+
+  #failed(thrown: unknown): void {
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+    this.#failure = error
+    this.#tell(error)
+    if (this.#options.events.has('error')) this.#options.events.emit('error', { error })
+    if (this.#stopping !== null || isFinal(error)) return
+    this.#retry = setTimeout(
+      () => {
+        this.#retry = null
+        void this.#start()
+      },
+      // At least half of the bound: an API that refuses the key is not to be asked many times a second.
+      backoffMs(this.#failures, retry, () => 0.5 + Math.random() / 2),
+    ).unref()
+    this.#failures += 1
+  }
+
+  async #stop(): Promise<void> {
+    await this.#begun
+    if (this.#retry !== null) clearTimeout(this.#retry)
+    this.#retry = null
+    const running = this.#running
+    this.#running = null
+    this.#failure = null
+    this.#failures = 0
+    this.#told.clear()
+    if (running === null) return
+    const timer = setTimeout(() => {
+      this.#options.logger.warn('What is in flight was not settled in time; it comes again at the next start')
+      running.abandon()
+    }, this.#options.stopTimeoutMs)
+    try {
+      await running.stop()
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Once, however often it is tried. */
+  #tell(problem: Error): void {
+    const text = `${'code' in problem ? problem.code : ''} ${problem.message}`
+    if (this.#told.has(text)) return
+    this.#told.add(text)
+    this.#options.logger.error('SafetyKit gets less than it should from this process', { error: problem })
+  }
+}
