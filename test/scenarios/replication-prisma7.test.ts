@@ -1,0 +1,3 @@
+import { runScenarios } from './run.js'
+
+runScenarios('replication', '7')
