@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PrismaClient } from '../../prisma/generated/client/client.js'
-import { code, dim, done, heading, line, table } from './print.js'
+import { code, dim, done, heading, line, table } from '../print.js'
 import { countMapped, openShop } from './shop.js'
-import type { Stage } from './stage.js'
+import type { DemoStage } from './stage.js'
 
 /** Generous: a busy machine is slow, but a demo that waits for ever tells nobody anything. */
 const deadlineMs = 30_000
 
 /** Writes through Prisma and shows what follows. Throws where something did not arrive. */
-export async function tellStory(stage: Stage, signal: AbortSignal): Promise<void> {
+export async function tellStory(stage: DemoStage, signal: AbortSignal): Promise<void> {
   process.env.DATABASE_URL = stage.databaseUrl
   const { prisma } = await import('./db.js')
   const arrives = <T>(what: string, look: () => Promise<T | undefined>): Promise<T> =>
@@ -39,7 +39,7 @@ export async function tellStory(stage: Stage, signal: AbortSignal): Promise<void
   }
 }
 
-async function showArrived({ emulator }: Stage, wanted: ReadonlyMap<string, number>): Promise<void> {
+async function showArrived({ emulator }: DemoStage, wanted: ReadonlyMap<string, number>): Promise<void> {
   const rows = []
   for (const namespace of wanted.keys()) {
     for (const { id, requestId, data } of (await emulator.objects(namespace)).values()) {
@@ -58,7 +58,7 @@ async function showArrived({ emulator }: Stage, wanted: ReadonlyMap<string, numb
 }
 
 async function update(
-  stage: Stage,
+  stage: DemoStage,
   prisma: PrismaClient,
   { lampId, draftId }: { readonly lampId: string; readonly draftId: string },
   arrives: <T>(what: string, look: () => Promise<T | undefined>) => Promise<T>,
@@ -86,7 +86,7 @@ async function update(
   done('The draft was published, and has arrived')
 }
 
-async function allArrived({ emulator }: Stage, wanted: ReadonlyMap<string, number>): Promise<true | undefined> {
+async function allArrived({ emulator }: DemoStage, wanted: ReadonlyMap<string, number>): Promise<true | undefined> {
   for (const [namespace, count] of wanted) {
     if ((await emulator.objects(namespace)).size < count) return undefined
   }
@@ -94,7 +94,10 @@ async function allArrived({ emulator }: Stage, wanted: ReadonlyMap<string, numbe
 }
 
 /** The ledger is written after the answer, so it may be a moment behind the API. */
-async function allRecorded({ emulator, db }: Stage, wanted: ReadonlyMap<string, number>): Promise<true | undefined> {
+async function allRecorded(
+  { emulator, db }: DemoStage,
+  wanted: ReadonlyMap<string, number>,
+): Promise<true | undefined> {
   const { rows } = await db.query('SELECT namespace, object_id, request_id FROM safetykit.objects')
   const recorded = new Map(rows.map((row) => [`${row.namespace} ${row.object_id}`, row.request_id]))
   for (const namespace of wanted.keys()) {
@@ -119,7 +122,7 @@ ORDER BY s.submitted_at`,
 async function until<T>(
   what: string,
   look: () => Promise<T | undefined>,
-  { stage, signal }: { readonly stage: Stage; readonly signal: AbortSignal },
+  { stage, signal }: { readonly stage: DemoStage; readonly signal: AbortSignal },
 ): Promise<T> {
   const deadline = Date.now() + deadlineMs
   let ended = false

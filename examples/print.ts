@@ -1,4 +1,4 @@
-import { paintFor } from '../../src/cli/terminal.js'
+import { paintFor } from '../src/cli/terminal.js'
 
 const paint = paintFor(process.stdout)
 
@@ -18,7 +18,7 @@ export function done(text: string): void {
 }
 
 export function failed(text: string): void {
-  process.stderr.write(`\n${paintFor(process.stderr)(['bold', 'red'], '✗ The demo failed:')} ${text}\n`)
+  process.stderr.write(`\n${paintFor(process.stderr)(['bold', 'red'], '✗ It failed:')} ${text}\n`)
 }
 
 /** Code as the user would type it. */
