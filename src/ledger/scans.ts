@@ -129,11 +129,12 @@ export class ScanStore {
     return rows[0]?.waits === true
   }
 
-  /** Whether more keys wait than this. */
-  async isCrowded(keys: number): Promise<boolean> {
+  /** Whether more keys of these tables wait than this. */
+  async isCrowded(sources: readonly string[], keys: number): Promise<boolean> {
     const { rows } = await this.#pool.query(
-      `SELECT count(*) > $1 AS crowded FROM (SELECT FROM ${this.#dirty} WHERE key IS NOT NULL LIMIT $1::integer + 1) AS waiting`,
-      [keys],
+      `SELECT count(*) > $2 AS crowded FROM (
+         SELECT FROM ${this.#dirty} WHERE key IS NOT NULL AND source = ANY($1::text[]) LIMIT $2::integer + 1) AS waiting`,
+      [sources, keys],
     )
     return rows[0]?.crowded === true
   }

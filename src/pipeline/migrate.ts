@@ -5,7 +5,6 @@ import { checkServer } from '../capture/replication/server.js'
 import { createSlot, inspectSlot } from '../capture/replication/slot.js'
 import { ensureTriggers } from '../capture/triggers/ensure.js'
 import type { ResolvedSync } from '../config/resolved.js'
-import { SyncError } from '../errors.js'
 import { migrateLedger } from '../ledger/migrate.js'
 import { type Logger, silentLogger } from '../logger.js'
 import type { BoundTable } from '../mapping/bind.js'
@@ -57,18 +56,6 @@ export async function migrate(options: MigrateOptions): Promise<{ readonly done:
   } finally {
     await databases.close()
   }
-}
-
-/** @throws SyncError where the configuration asks for what this version does not have. */
-export function checkCapture({ capture }: Pick<ResolvedSync, 'capture'>): void {
-  if (capture === 'replication') return
-  throw new SyncError(
-    'CONFIG_INVALID',
-    `This version captures by replication only, the configuration says '${capture}'`,
-    {
-      hint: "Write capture: 'replication' in the configuration ('trigger' is the default).",
-    },
-  )
 }
 
 /** A slot that nobody reads keeps WAL until the disk is full. Whether it can go, only a person knows. */

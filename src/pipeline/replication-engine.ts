@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { openWalStream, type WalStream } from '../capture/replication/wal-stream.js'
 import type { DispatchCounts, Dispatcher } from '../delivery/dispatch.js'
 import type { Arrival, Ticket } from '../delivery/ports.js'
@@ -8,8 +9,13 @@ import { DirtyKeys } from './dirty-keys.js'
 import { Doubts } from './doubts.js'
 import { aborted, type Engine, openDispatcher, type Parts } from './engine.js'
 import { ParkedObjects } from './parked-objects.js'
+import { Scanner } from './scanner.js'
 import { untilSlotIsFree } from './standby.js'
 import { WalChanges } from './wal-changes.js'
+import { walPosition } from './wal-position.js'
+
+/** Between two looks whether the WAL is settled as far as a scan needs it. */
+const settledPollMs = 100
 
 const allPartitions = { partitions: Array.from({ length: partitions }, (_, number) => number), wanting: false }
 
@@ -76,10 +82,26 @@ export class ReplicationEngine implements Engine {
     })
     this.#dirty = dirty
     const parked = new ParkedObjects({ ledger, sources, onDue: () => dirty.wake(), logger })
+    const scanner = new Scanner({
+      db: databases.source,
+      ledger: databases.ledger,
+      schema: resolved.schema,
+      sources,
+      // Whoever reads from the slot is alone.
+      lease: { acquire: async () => true, holds: () => true, release: async () => {} },
+      before: async (_, scanSignal) => {
+        const position = await walPosition(databases.source)
+        while (changes.settledThrough < position && !scanSignal.aborted) {
+          await sleep(settledPollMs, undefined, { signal: scanSignal, ref: false }).catch(() => {})
+        }
+      },
+      onKeys: () => dirty.wake(),
+      logger,
+    })
     await aborted(signal)
 
     stream.pause()
-    await Promise.all([dirty.stop(), parked.stop()])
+    await Promise.all([dirty.stop(), parked.stop(), scanner.stop()])
     const { inDoubt } = await this.#dispatcher.stop()
     await dirty.flush()
     if (!inDoubt) await doubts.clear(changes.settledThrough)

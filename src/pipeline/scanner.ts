@@ -13,7 +13,7 @@ import { compareRows } from './scan/compare.js'
 import { GoneWalk } from './scan/gone-walk.js'
 import { isBehind } from './scan/standing.js'
 import { TableWalk } from './scan/table-walk.js'
-import type { Source, Sources } from './sources.js'
+import type { Sources } from './sources.js'
 
 /** Who scans a table. Two at once would do no harm, only the work twice. */
 export interface ScanLease {
@@ -48,8 +48,9 @@ type Cursor =
   | { readonly walk: 'gone'; readonly mapping: number; readonly after: string | null }
 
 const retryBounds = { baseMs: 500, maxMs: 30_000 }
-/** Between two looks at what has to be settled first. */
-const settlePollMs = 100
+/** Between two looks at what has to be worked off first. */
+const minPauseMs = 50
+const maxPauseMs = 500
 /** After a scan the table rests so many times as long as the scan took: marks that keep coming cost it a fifth of the time. */
 const restFactor = 4
 const maxRestMs = 300_000
@@ -70,6 +71,8 @@ export class Scanner {
   readonly #running: Promise<void>
   /** By table: not before this time, and after so many failures. */
   readonly #rests = new Map<string, { readonly untilMs: number; readonly failures: number }>()
+  /** Keys that may be put into `dirty` before it is looked how many wait there. */
+  #room = 0
   #woken = false
   #wake: (() => void) | null = null
 
@@ -116,9 +119,11 @@ export class Scanner {
     const all = this.#options.sources.all
     const misfits = all.filter(({ misfit }) => misfit !== null).map(({ name }) => name)
     if (misfits.length > 0) await this.#scans.compactMarks(misfits)
-    const names = all.filter(({ misfit }) => misfit === null).map(({ name }) => name)
+    const names = this.#fitting()
+    // In this order, a mark that becomes a run meanwhile is seen as one of them.
+    const marked = await this.#scans.marked(names)
     const unfinished = (await this.#scans.unfinished(names)).map(({ source }) => source)
-    const due = [...new Set([...unfinished, ...(await this.#scans.marked(names))])]
+    const due = [...new Set([...unfinished, ...marked])]
     for (const source of due) {
       if (this.#stopping.signal.aborted) return
       if (performance.now() >= (this.#rests.get(source)?.untilMs ?? 0)) await this.#serve(source)
@@ -171,9 +176,7 @@ export class Scanner {
   /** See {@link Scanner}. */
   async #untilSettled(source: string): Promise<void> {
     const newest = await this.#scans.newestKey(source)
-    while (newest !== null && !this.#stopping.signal.aborted && (await this.#scans.waits(source, newest))) {
-      await this.#pause(settlePollMs)
-    }
+    if (newest !== null) await this.#until(async () => !(await this.#scans.waits(source, newest)))
   }
 
   async #walkRows(run: Run, counts: Counts): Promise<boolean> {
@@ -201,7 +204,7 @@ export class Scanner {
     const { db, sources, logger } = this.#options
     const cursor = run.cursor as Cursor | null
     const started = cursor?.walk === 'gone' ? cursor : { mapping: 0, after: null }
-    const targets = this.#source(run.source)?.targets ?? []
+    const targets = sources.get(run.source)?.targets ?? []
     for (const [mapping, target] of targets.entries()) {
       if (mapping < started.mapping || target.origin.tombstone === null) continue
       const from = mapping === started.mapping ? started.after : null
@@ -226,12 +229,9 @@ export class Scanner {
     return true
   }
 
-  #source(name: string): Source | undefined {
-    return this.#options.sources.get(name)
-  }
-
   async #save(run: Run, cursor: Cursor | null, keys: readonly RowKey[], counts: Counts): Promise<boolean> {
     counts.differing += keys.length
+    this.#room -= keys.length
     const saved = await this.#scans.save(run, cursor, keys)
     if (saved && keys.length > 0) this.#options.onKeys()
     return saved
@@ -241,8 +241,26 @@ export class Scanner {
   async #mayGoOn(run: Run): Promise<boolean> {
     const { lease, maxWaitingKeys = 10_000 } = this.#options
     const { signal } = this.#stopping
-    while (!signal.aborted && (await this.#scans.isCrowded(maxWaitingKeys))) await this.#pause(settlePollMs)
+    // Looked at after a good many new keys only: in a long backlog it is not cheap.
+    if (this.#room <= 0) {
+      await this.#until(async () => !(await this.#scans.isCrowded(this.#fitting(), maxWaitingKeys)))
+      this.#room = maxWaitingKeys / 10
+    }
     return !signal.aborted && lease.holds(run.source)
+  }
+
+  /** Looks again and again, less and less often. */
+  async #until(check: () => Promise<boolean>): Promise<void> {
+    let pauseMs = minPauseMs
+    while (!this.#stopping.signal.aborted && !(await check())) {
+      await this.#pause(pauseMs)
+      pauseMs = Math.min(maxPauseMs, pauseMs * 2)
+    }
+  }
+
+  /** The tables whose keys are worked. */
+  #fitting(): readonly string[] {
+    return this.#options.sources.all.filter(({ misfit }) => misfit === null).map(({ name }) => name)
   }
 
   async #pause(ms: number): Promise<void> {

@@ -4,6 +4,10 @@ import { DirtyKeys } from './dirty-keys.js'
 import { type Engine, openDispatcher, type Parts } from './engine.js'
 import { Leases } from './leases.js'
 import { ParkedObjects } from './parked-objects.js'
+import { Scanner } from './scanner.js'
+
+/** A write may have marked a table; looking for marks costs two queries, so it is not done for each write. */
+const scanLookMs = 250
 
 /**
  * Changes from `dirty`, where triggers or the client's hook put them: one of any number of workers, in applications and
@@ -61,10 +65,13 @@ class Life {
   readonly #dispatcher: Dispatcher
   readonly #leases: Leases
   readonly #dirty: DirtyKeys
+  readonly #scanner: Scanner
   readonly #ended: Promise<void>
+  #scanLook: NodeJS.Timeout | null = null
 
   constructor(parts: Parts) {
     const { databases, resolved, sources, logger, signal } = parts
+    const { schema } = resolved
     const over = new AbortController()
     this.#parts = parts
     this.#ended = new Promise((resolve) => {
@@ -74,7 +81,7 @@ class Life {
       over.signal.addEventListener('abort', end, { once: true })
     })
     this.#leases = new Leases({
-      store: new LeaseStore({ pool: databases.ledger, schema: resolved.schema }),
+      store: new LeaseStore({ pool: databases.ledger, schema }),
       logger,
       onLost: () => over.abort(),
     })
@@ -84,12 +91,25 @@ class Life {
     })
     this.#dirty = new DirtyKeys({
       pool: databases.ledger,
-      schema: resolved.schema,
+      schema,
       sources,
       doubts: this.#leases,
       attend: () => this.#leases.attend(this.#dirty),
       arrive: (arrival) => this.#dispatcher.arrive(arrival),
       markTable: (source, ticket) => this.#dispatcher.markTable(source, ticket),
+      logger,
+    })
+    this.#scanner = new Scanner({
+      db: databases.source,
+      ledger: databases.ledger,
+      schema,
+      sources,
+      lease: {
+        acquire: (source) => this.#leases.acquireScan(source),
+        holds: (source) => this.#leases.holdsScan(source),
+        release: (source) => this.#leases.releaseScan(source),
+      },
+      onKeys: () => this.#dirty.wake(),
       logger,
     })
   }
@@ -100,6 +120,10 @@ class Life {
 
   wake(): void {
     this.#dirty.wake()
+    this.#scanLook ??= setTimeout(() => {
+      this.#scanLook = null
+      this.#scanner.wake()
+    }, scanLookMs).unref()
   }
 
   rest(): Promise<void> {
@@ -114,6 +138,8 @@ class Life {
 
   async run(): Promise<void> {
     await this.#ended
+    if (this.#scanLook !== null) clearTimeout(this.#scanLook)
+    await this.#scanner.stop()
     this.#leases.end()
     await this.#dirty.stop()
     const { inDoubt } = await this.#dispatcher.stop()

@@ -82,7 +82,7 @@ test('an id that does not name the key leaves the object alone', async () => {
     tables: {
       'public.products': {
         namespace: 'products',
-        id: { columns: ['sku'] },
+        id: { fields: ['sku'] },
         fields: { title: true },
         onDelete: 'tombstone',
       },

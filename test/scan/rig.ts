@@ -37,6 +37,8 @@ export interface ScanRig {
   waiting(source?: string): Promise<RowKey[]>
   /** Works all keys off, as a worker does. Returns how many objects were sent. */
   deliver(options?: { readonly refuse?: (id: string) => boolean }): Promise<number>
+  /** Takes all keys away, and returns them. */
+  take(): Promise<RowKey[]>
   /** What a worker has in hand after it has read a row, for the first mapping of the first table. */
   readOne(key: RowKey): Promise<InHand>
   /** Records that what was read has been accepted. */
@@ -111,13 +113,20 @@ export async function scanRig(options: {
     },
     served: () =>
       soon(async () => {
-        const left = [...(await scans.unfinished(names)), ...(await scans.marked(names))]
+        // In this order: a mark becomes a run in one step.
+        const left = [...(await scans.marked(names)), ...(await scans.unfinished(names))]
         if (left.length > 0) throw new Error(`${left.length} scans are left: ${JSON.stringify(log.slice(-3))}`)
       }),
     async waiting(source) {
       const { rows } = await db.query<{ key: RowKey }>(
         'SELECT key FROM safetykit.dirty WHERE key IS NOT NULL AND ($1::text IS NULL OR source = $1) ORDER BY seq',
         [source ?? null],
+      )
+      return rows.map(({ key }) => key)
+    },
+    async take() {
+      const { rows } = await db.query<{ key: RowKey }>(
+        'DELETE FROM safetykit.dirty WHERE key IS NOT NULL RETURNING key',
       )
       return rows.map(({ key }) => key)
     },
