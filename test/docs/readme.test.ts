@@ -113,6 +113,7 @@ function shown(value: unknown): string {
   const minute = 60_000
   const mib = 1024 * 1024
   if (typeof value === 'string') return `\`'${value}'\``
+  if (typeof value === 'boolean') return `\`${value}\``
   if (Array.isArray(value)) {
     const minutes = value.filter((ms) => ms < 60 * minute).map((ms) => ms / minute)
     const hours = value.filter((ms) => ms >= 60 * minute).map((ms) => ms / minute / 60)
