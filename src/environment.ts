@@ -6,6 +6,8 @@ import { SyncError } from './errors.js'
 export interface Given {
   readonly value: string | undefined
   readonly name: string
+  /** Where it could be given, as the end of a sentence: `, or give it to …`. */
+  readonly orGive?: string
 }
 
 /**
@@ -17,7 +19,7 @@ export function databaseUrl(given: Given): string {
   const example = 'postgresql://user:password@localhost:5432/shop'
   if (url === undefined || url === '') {
     throw new SyncError('SETTING_MISSING', 'DATABASE_URL is not set', {
-      hint: `Set it in the environment or in the file .env: DATABASE_URL="${example}"`,
+      hint: `Set it in the environment or in the file .env: DATABASE_URL="${example}"${given.orGive ?? ''}`,
     })
   }
   const name = given.value ? given.name : 'DATABASE_URL'
@@ -44,7 +46,7 @@ export function apiKey(given?: Given): string {
   const key = (given?.value || process.env.SAFETYKIT_API_KEY)?.trim()
   if (key === undefined || key === '') {
     throw new SyncError('SETTING_MISSING', 'SAFETYKIT_API_KEY is not set', {
-      hint: 'Set it in the environment or in the file .env: SAFETYKIT_API_KEY="sk_…" (without a key: safetykit-sync emulator)',
+      hint: `Set it in the environment or in the file .env: SAFETYKIT_API_KEY="sk_…"${given?.orGive ?? ''} (without a key: safetykit-sync emulator)`,
     })
   }
   if (/^[\x21-\x7e]+$/.test(key)) return key

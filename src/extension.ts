@@ -34,7 +34,8 @@ function extend(parent: ParentClient, { resolved, models, options }: ExtensionPa
   const logger = options.logger === false ? silentLogger : (options.logger ?? consoleLogger(options.apiKey))
   const events = new Events(logger)
   const worker = new Worker({
-    start: async (tell) => (await import('./extension/start.js')).start({ resolved, options, logger, events, tell }),
+    start: async (tell, signal) =>
+      (await import('./extension/start.js')).start({ resolved, options, logger, events, tell, signal }),
     stopTimeoutMs: options.stopTimeoutMs ?? 10_000,
     logger,
     events,

@@ -46,6 +46,8 @@ export interface PipelineOptions {
   readonly events?: EventSink | undefined
   /** Default: silent. */
   readonly logger?: Logger
+  /** Gives up on a start that gets no answer from the database. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** A running pipeline. */
@@ -59,12 +61,18 @@ export interface Pipeline {
   rest(): Promise<void>
   /** Takes no more, settles what is in flight, acks. */
   stop(): Promise<void>
-  /** Gives up on what is in flight: `stop()` resolves soon, and what is not recorded comes again. */
+  /**
+   * Gives up on what is in flight: `stop()` resolves soon, also while the database does not answer, and what is not recorded
+   * comes again.
+   */
   abandon(): void
 }
 
 /** Between two looks at mappings that do not fit their table. */
 const misfitCheckMs = 10_000
+
+/** How long a pipeline that was given up still waits for what it has asked of the database. */
+const cutAfterMs = 1_000
 
 /**
  * Checks the configuration against the database, then delivers until it is stopped.
@@ -72,7 +80,7 @@ const misfitCheckMs = 10_000
  */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { resolved, databaseUrl, logger = silentLogger } = options
-  const databases = openDatabases({ databaseUrl, resolved, logger })
+  const databases = openDatabases({ databaseUrl, resolved, logger, signal: options.signal })
   try {
     await checkLedger(databases.ledger, resolved.schema)
     const { source: db, defaultSchema } = databases
@@ -139,6 +147,8 @@ class RunningPipeline implements Pipeline {
   abandon(): void {
     this.#engine.abandon()
     void this.#parts.client.destroy()
+    const timer = setTimeout(() => this.#parts.databases.cut(), cutAfterMs)
+    void this.done.catch(() => {}).finally(() => clearTimeout(timer))
   }
 
   #fail(error: SyncError): void {

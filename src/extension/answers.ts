@@ -101,9 +101,16 @@ export function openAnswers({ parent, resolved, models, options, worker, logger 
       ),
     /** For the capture in the client. */
     clientTables: () => explained(() => clientTables(databases, resolved)),
-    close: () => databases.close(),
+    async close() {
+      const timer = setTimeout(() => databases.cut(), closeMs)
+      await databases.close()
+      clearTimeout(timer)
+    },
   }
 }
+
+/** How long an answer that is under way when the client is disconnected may take. */
+const closeMs = 1_000
 
 /** Undefined table, column or schema: that of the side tables, since the tables that are mapped were found. */
 const isMissing = (error: unknown): boolean =>

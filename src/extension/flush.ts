@@ -25,8 +25,26 @@ export interface FlushParts {
 const firstPollMs = 5
 const maxPollMs = 100
 
-/** Waits until nothing is left of what waits now, and says what became of it. */
+/** Beyond its time, for the answers of a database that answers. */
+const graceMs = 1_000
+
+/**
+ * Waits until nothing is left of what waits now, and says what became of it. It ends in its time whatever happens: the
+ * ledger may be locked, or its database away.
+ */
 export async function flush(parts: FlushParts, { timeoutMs = 30_000 }: FlushOptions): Promise<Flushed> {
+  let timer: NodeJS.Timeout | undefined
+  const tooLate = new Promise<Flushed>((resolve) => {
+    timer = setTimeout(() => resolve({ ...nothing, settled: false, waiting: 1 }), timeoutMs + graceMs)
+  })
+  try {
+    return await Promise.race([flushed(parts, timeoutMs), tooLate])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function flushed(parts: FlushParts, timeoutMs: number): Promise<Flushed> {
   const { waiting, slotHasPassed, work } = parts
   const until = deadline(timeoutMs, work)
   if (slotHasPassed !== null && !(await until(slotHasPassed))) return { ...nothing, settled: false, waiting: 1 }

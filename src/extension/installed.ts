@@ -12,6 +12,8 @@ export interface InstalledOptions {
   readonly resolved: ResolvedSync
   readonly databaseUrl: string
   readonly logger: Logger
+  /** Gives up on a database that does not answer. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -19,8 +21,13 @@ export interface InstalledOptions {
  * @returns what does not fit and lets the rest work: tables whose changes are not all captured.
  * @throws {SyncError} where nothing can work: `SCHEMA_OUTDATED`, `SCHEMA_NEWER`, or a mapping that does not fit its table.
  */
-export async function checkInstalled({ resolved, databaseUrl, logger }: InstalledOptions): Promise<SyncError[]> {
-  const databases = openDatabases({ databaseUrl, resolved, logger, max: 1 })
+export async function checkInstalled({
+  resolved,
+  databaseUrl,
+  logger,
+  signal,
+}: InstalledOptions): Promise<SyncError[]> {
+  const databases = openDatabases({ databaseUrl, resolved, logger, max: 1, signal })
   try {
     const { source: db, defaultSchema } = databases
     await checkLedger(db, resolved.schema)

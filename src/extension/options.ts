@@ -1,5 +1,5 @@
 import type { PrismaClientLike } from '../config/models.js'
-import { databaseUrl } from '../environment.js'
+import { databaseUrl, type Given } from '../environment.js'
 import type { Logger } from '../logger.js'
 import type { SafetyKit } from './api.js'
 
@@ -38,6 +38,12 @@ export type Extension<Known> = (client: PrismaClientLike) => {
   }
 }
 
+/** An option that the environment stands in for. */
+export const given = (options: ExtensionOptions, name: 'databaseUrl' | 'apiKey' | 'baseUrl'): Given => ({
+  value: options[name],
+  name: `${name} of sync.extension()`,
+  orGive: `, or give it to sync.extension({ ${name} })`,
+})
+
 /** @throws {SyncError} `SETTING_MISSING` or `CONFIG_INVALID`. */
-export const urlOf = (options: ExtensionOptions): string =>
-  databaseUrl({ value: options.databaseUrl, name: 'databaseUrl' })
+export const urlOf = (options: ExtensionOptions): string => databaseUrl(given(options, 'databaseUrl'))

@@ -5,7 +5,7 @@ import type { EventSink } from '../events.js'
 import type { Logger } from '../logger.js'
 import { startPipeline } from '../pipeline.js'
 import { checkInstalled } from './installed.js'
-import { type ExtensionOptions, urlOf } from './options.js'
+import { type ExtensionOptions, given, urlOf } from './options.js'
 import type { Running } from './worker.js'
 
 export interface StartOptions {
@@ -15,28 +15,37 @@ export interface StartOptions {
   readonly events: EventSink
   /** Says what does not stand in the way. */
   readonly tell: (problem: Error) => void
+  /** Gives up on a start that gets no answer from the database. */
+  readonly signal: AbortSignal
 }
 
 /**
  * Checks what is installed, and starts the worker where the application delivers.
  * @throws {SyncError} where it cannot start; under `strict` also where something does not fit that it could do without.
  */
-export async function start({ resolved, options, logger, events, tell }: StartOptions): Promise<Running | null> {
+export async function start({
+  resolved,
+  options,
+  logger,
+  events,
+  tell,
+  signal,
+}: StartOptions): Promise<Running | null> {
   const databaseUrl = urlOf(options)
   const inline = resolved.deliver === 'inline'
   // Before anything is asked of the database: what is missing is told at once.
   const api = inline
     ? {
-        apiKey: apiKey({ value: options.apiKey, name: 'apiKey' }),
-        baseUrl: baseUrl({ value: options.baseUrl, name: 'baseUrl' }),
+        apiKey: apiKey(given(options, 'apiKey')),
+        baseUrl: baseUrl(given(options, 'baseUrl')),
         proxy: proxy(),
       }
     : null
   return explainingDatabase(databaseUrl, async () => {
-    for (const problem of await checkInstalled({ resolved, databaseUrl, logger })) {
+    for (const problem of await checkInstalled({ resolved, databaseUrl, logger, signal })) {
       if (resolved.strict) throw problem
       tell(problem)
     }
-    return api === null ? null : startPipeline({ resolved, databaseUrl, ...api, logger, events })
+    return api === null ? null : startPipeline({ resolved, databaseUrl, ...api, logger, events, signal })
   })
 }

@@ -17,8 +17,9 @@ export interface WorkerOptions {
   /**
    * Checks what is installed and starts; `null` where nothing runs here.
    * @param tell says once what is wrong and does not stand in the way.
+   * @param signal is aborted where it takes too long to be waited for at the end.
    */
-  readonly start: (tell: (problem: Error) => void) => Promise<Running | null>
+  readonly start: (tell: (problem: Error) => void, signal: AbortSignal) => Promise<Running | null>
   readonly stopTimeoutMs: number
   readonly logger: Logger
   readonly events: EventSink
@@ -41,6 +42,9 @@ export class Worker {
   readonly #options: WorkerOptions
   /** The first attempt, failed or not; `null` until an operation comes. */
   #begun: Promise<void> | null = null
+  /** The latest attempt, and what gives it up. */
+  #attempt: Promise<void> | null = null
+  #starting: AbortController | null = null
   #running: Running | null = null
   #failure: Error | null = null
   #failures = 0
@@ -85,15 +89,24 @@ export class Worker {
     return this.#stopping
   }
 
-  async #start(): Promise<void> {
+  #start(): Promise<void> {
+    this.#attempt = this.#tryToStart()
+    return this.#attempt
+  }
+
+  async #tryToStart(): Promise<void> {
+    const starting = new AbortController()
+    this.#starting = starting
     try {
-      const running = await this.#options.start((problem) => this.#tell(problem))
+      const running = await this.#options.start((problem) => this.#tell(problem), starting.signal)
       this.#running = running
       this.#failure = null
       running?.done.catch((error: unknown) => this.#ended(error))
       if (running !== null) this.#failures = 0
     } catch (error) {
-      this.#failed(error)
+      if (!starting.signal.aborted) this.#failed(error)
+    } finally {
+      this.#starting = null
     }
   }
 
@@ -120,21 +133,22 @@ export class Worker {
   }
 
   async #stop(): Promise<void> {
-    await this.#begun
     if (this.#retry !== null) clearTimeout(this.#retry)
     this.#retry = null
-    const running = this.#running
-    this.#running = null
-    this.#failure = null
-    this.#failures = 0
-    this.#told.clear()
-    if (running === null) return
+    let running: Running | null = null
     const timer = setTimeout(() => {
       this.#options.logger.warn('What is in flight was not settled in time; it comes again at the next start')
-      running.abandon()
+      this.#starting?.abort()
+      running?.abandon()
     }, this.#options.stopTimeoutMs)
     try {
-      await running.stop()
+      await this.#attempt
+      running = this.#running
+      this.#running = null
+      this.#failure = null
+      this.#failures = 0
+      this.#told.clear()
+      await running?.stop()
     } finally {
       clearTimeout(timer)
     }

@@ -10,7 +10,13 @@ export interface Databases {
   readonly ledger: pg.Pool
   /** The schema of tables that are named without one: `?schema=` of the URL, as Prisma has it, else `public`. */
   readonly defaultSchema: string
+  /** Waits for the queries under way. */
   close(): Promise<void>
+  /**
+   * Breaks the connections, so that nothing waits any more for a database that does not answer, or for a lock; nothing can
+   * be asked afterwards, and {@link close} resolves.
+   */
+  cut(): void
 }
 
 export function openDatabases(options: {
@@ -19,8 +25,10 @@ export function openDatabases(options: {
   readonly logger: Logger
   /** Connections to each. Default: 4. */
   readonly max?: number
+  /** When it is aborted, the connections are {@link Databases.cut}. */
+  readonly signal?: AbortSignal | undefined
 }): Databases {
-  const { databaseUrl, resolved, logger, max = 4 } = options
+  const { databaseUrl, resolved, logger, max = 4, signal } = options
   const onError = (error: Error): void => logger.warn('An idle database connection broke; it is replaced', { error })
   const source = new pg.Pool({
     connectionString: databaseUrl,
@@ -35,14 +43,36 @@ export function openDatabases(options: {
   })
   source.on('error', onError)
   const ledger = openLedgerPool({ connectionString: resolved.ledgerUrl ?? databaseUrl, max, onError })
-  return {
+  const clients = [connected(source), connected(ledger)]
+  const isCut = new AbortController()
+  const cutOff = new Promise<void>((resolve) => isCut.signal.addEventListener('abort', () => resolve()))
+  let closing: Promise<unknown> | null = null
+  const databases: Databases = {
     source,
     ledger,
     defaultSchema: schemaOf(databaseUrl),
     async close() {
-      await Promise.all([source.end(), ledger.end()])
+      closing ??= Promise.all([source.end(), ledger.end()])
+      await Promise.race([closing, cutOff])
+    },
+    cut() {
+      isCut.abort()
+      void databases.close()
+      // A client that waits for an answer gives it up when it is ended.
+      for (const ofPool of clients) for (const client of ofPool) void client.end()
     },
   }
+  signal?.addEventListener('abort', () => databases.cut(), { once: true })
+  return databases
+}
+
+/** The clients of a pool, as they come and go. */
+function connected(pool: pg.Pool): ReadonlySet<pg.Client> {
+  const clients = new Set<pg.Client>()
+  // The types hide that a pool's client can be ended, as a pool does itself.
+  pool.on('connect', (client) => void clients.add(client as unknown as pg.Client))
+  pool.on('remove', (client) => void clients.delete(client as unknown as pg.Client))
+  return clients
 }
 
 function schemaOf(databaseUrl: string): string {

@@ -10,6 +10,7 @@ const syncOf = (rig: ExtensionRig, strict = false) =>
     models: {
       Seller: { namespace: 'sellers', fields: { name: true } },
       OrderLine: { namespace: 'lines', fields: { note: true } },
+      Message: { namespace: 'messages', fields: { body: true } },
     },
   })
 
@@ -59,4 +60,13 @@ test('what a mapping does not fit any more is captured all the same', async () =
   expect((await rig.db.query('SELECT source, key FROM safetykit.dirty')).rows).toEqual([
     { source: 'public.Seller', key: { id: '1' } },
   ])
+})
+
+test('flush waits for the scan of what a nested write may have changed', async () => {
+  const { rig, db } = await shop()
+  const { id } = await db.seller.create({ data: { name: 'n', email: 'a' } })
+  await db.$safetykit.flush()
+  await db.seller.update({ where: { id }, data: { sent: { create: [{ body: 'nested', recipientId: id }] } } })
+  expect(await db.$safetykit.flush()).toMatchObject({ settled: true, waiting: 0 })
+  expect([...rig.emulator.objects('messages').values()].map(({ data }) => data.body)).toEqual(['nested'])
 })

@@ -116,7 +116,7 @@ describe('flush', () => {
     await db.seller.create({ data: { name: 'n', email: 'a' } })
     await expect(db.$safetykit.flush()).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
-      message: 'baseUrl is not an HTTP URL',
+      message: 'baseUrl of sync.extension() is not an HTTP URL',
     })
   })
 

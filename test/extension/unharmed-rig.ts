@@ -46,7 +46,8 @@ let writers = 0
 /** One of every way to write. Resolves when all of it is done. */
 export async function writeAll(app: Application): Promise<void> {
   writers += 1
-  const mail = (name: string): string => `${name} ${writers}`
+  const nr = writers
+  const mail = (name: string): string => `${name} ${nr}`
   const { id } = await app.seller.create({ data: { name: 'Ada', email: mail('ada') } })
   await app.seller.update({ where: { id }, data: { name: 'Ada Lovelace' } })
   await app.seller.upsert({

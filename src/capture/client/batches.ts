@@ -1,7 +1,7 @@
 import type { Planner } from './plan.js'
 import type { PrismaPromise, Transaction } from './prisma-client.js'
 import { sqlOf, templateSql } from './sql-of.js'
-import { sqlWrites } from './sql-writes.js'
+import { certainlyReads } from './sql-writes.js'
 import type { TransactionOptions } from './transaction.js'
 import type { WriteCapture } from './writes.js'
 
@@ -44,7 +44,7 @@ export class BatchCapture {
 
   #readsOnly(promise: PrismaPromise): boolean {
     const sql = this.#sql.get(promise)
-    return sql !== undefined && sqlWrites(sql).length === 0
+    return sql !== undefined && certainlyReads(sql)
   }
 
   /** What another extension's hook has made of a query says nothing of itself, and is run as if it wrote. */

@@ -6,7 +6,7 @@ import type { PrismaInternals, Transaction } from './prisma-client.js'
 export type EntryKey = Readonly<Record<string, string | null>>
 
 /** What goes into `dirty`: keys by source; `null` in their place marks the whole table. */
-export type Entries = ReadonlyMap<string, readonly EntryKey[] | null>
+export type Entries = readonly (readonly [source: string, keys: readonly EntryKey[] | null])[]
 
 /** A parameter of a statement stays small, whatever the number of rows. */
 const maxKeys = 10_000

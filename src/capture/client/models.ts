@@ -23,7 +23,6 @@ export interface ModelField extends RuntimeField {
 
 export interface CapturedModel {
   readonly table: CapturedTable
-  readonly keyColumns: ReadonlySet<string>
   /** How keys are read from a result; `null` where they cannot be: then the whole table is marked. */
   readonly key: readonly KeyField[] | null
 }
@@ -76,7 +75,6 @@ function capturedModel(
   }
   return {
     table,
-    keyColumns: new Set(table.keyColumns.map((column) => column.name)),
     key: key.length > 0 && key.length === table.keyColumns.length ? key : null,
   }
 }

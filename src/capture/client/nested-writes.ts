@@ -18,6 +18,9 @@ export interface DataEffects {
   nested: boolean
 }
 
+/** What leaves the foreign keys of rows that are there alone. */
+const writesOnly = new Set(['create', 'createMany', 'update', 'updateMany', 'upsert', 'delete', 'deleteMany'])
+
 /** Finds what `data` of a write reaches through relation fields, at any depth. */
 export class NestedWrites {
   readonly #models: ReadonlyMap<string, Model>
@@ -49,9 +52,9 @@ export class NestedWrites {
 
   #relation(model: Model, related: Model, operations: object, effects: DataEffects): void {
     effects.nested = true
-    this.#link(model, related, effects)
     for (const [operation, given] of Object.entries(operations)) {
       if (given === undefined || given === false) continue
+      this.#link(model, related, operation, effects)
       for (const args of list(given)) this.#operation(related, operation, args, effects.marks)
     }
   }
@@ -103,21 +106,22 @@ export class NestedWrites {
   }
 
   /** Connecting sets a foreign key: of the related row, of this one, or (one to one) of the row that had the place. */
-  #link(model: Model, related: Model, effects: DataEffects): void {
+  #link(model: Model, related: Model, operation: string, effects: DataEffects): void {
+    const connects = !writesOnly.has(operation)
     let linked = false
     for (const key of this.#foreignKeys) {
       const change: Change = { kind: 'update', columns: key.childColumns }
       if (key.child === related.source && key.parent === model.source) {
         linked = true
-        this.#mark(related, change, effects.marks)
+        if (connects || key.childUnique) this.#mark(related, change, effects.marks)
       }
       if (key.child === model.source && key.parent === related.source) {
         linked = true
         for (const column of key.childColumns) effects.columns.add(column)
-        if (key.childUnique) this.#mark(model, change, effects.marks)
+        if (connects && key.childUnique) this.#mark(model, change, effects.marks)
       }
     }
-    if (linked || this.#joined(model, related)) return
+    if (!connects || linked || this.#joined(model, related)) return
     // Prisma emulates the relation (`relationMode = "prisma"`), and nothing says whose row has the key.
     for (const end of [model, related]) this.#mark(end, { kind: 'update', columns: null }, effects.marks)
   }

@@ -2,7 +2,7 @@ import { Cascades, type Change } from './cascades.js'
 import { type KeyField, type Model, modelsOf } from './models.js'
 import { NestedWrites } from './nested-writes.js'
 import type { PrismaInternals } from './prisma-client.js'
-import { type SqlWrite, sqlWrites } from './sql-writes.js'
+import { type SqlWrite, sqlCalls, sqlWrites } from './sql-writes.js'
 import type { ClientTables } from './tables.js'
 
 /** What has to go into `dirty` with an operation. */
@@ -44,12 +44,14 @@ export class Planner {
   readonly #nested: NestedWrites
   readonly #mapped: readonly string[]
   readonly #deferrable: boolean
+  readonly #writers: readonly string[]
   readonly #relations: ReadonlyMap<string, readonly string[]>
 
   constructor(client: PrismaInternals, tables: ClientTables) {
     this.#models = modelsOf(client, tables)
     this.#cascades = new Cascades(tables)
     this.#deferrable = tables.deferrable
+    this.#writers = tables.writers
     this.#mapped = tables.tables.map((table) => table.source)
     const nested = { models: this.#models, cascades: this.#cascades, foreignKeys: tables.foreignKeys }
     this.#nested = new NestedWrites(nested)
@@ -83,7 +85,7 @@ export class Planner {
 
   /** The same for SQL. */
   raw(sql: string): Plan | null {
-    const writes = sqlWrites(sql)
+    const writes = sqlCalls(sql, this.#writers) ? 'unknown' : sqlWrites(sql)
     const marks = new Set<string>()
     for (const write of writes === 'unknown' ? [] : writes) {
       for (const source of this.#rawTargets(write)) add(marks, this.#cascades.of(source, write.change))
@@ -106,8 +108,8 @@ export class Planner {
       return this.#marking(marks, nested)
     }
     add(marks, this.#cascades.beyond(model.source, update))
-    const rekeyed = [...captured.keyColumns].some((column) => updated.columns.has(column))
-    if (captured.key === null || (rekeyed && captured.table.tombstone)) marks.add(captured.table.source)
+    const rekeyed = captured.table.tombstone && captured.table.keyColumns.some(({ name }) => updated.columns.has(name))
+    if (captured.key === null || rekeyed) marks.add(captured.table.source)
     return this.#captured(model, operation, marks, nested)
   }
 
@@ -121,8 +123,7 @@ export class Planner {
   #captured(model: Model, operation: string, marks: Set<string>, nested: boolean): Plan | null {
     const source = model.captured?.table.source ?? model.source
     const fields = model.captured?.key ?? null
-    // What is marked as a whole needs no keys.
-    if (fields === null || marks.has(source)) return this.#marking(marks, nested)
+    if (fields === null) return this.#marking(marks, nested)
     return {
       keys: { model, source, fields },
       marks,

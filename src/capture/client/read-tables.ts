@@ -43,6 +43,7 @@ export async function readClientTables(db: Queryable, options: ReadClientTablesO
     foreignKeys: await readForeignKeys(db),
     relations: await readRelations(db),
     deferrable: deferrable.rows.length > 0,
+    writers: await readWriters(db),
   }
 }
 
@@ -57,6 +58,25 @@ export async function readRelations(db: Queryable): Promise<readonly Relation[]>
   const { rows } = await db.query({ text: relationsSql })
   return rows as Relation[]
 }
+
+/** The functions that may write: by the words in their text, or because they call one that may. */
+export async function readWriters(db: Queryable): Promise<readonly string[]> {
+  const { rows } = await db.query({ text: functionsSql })
+  const rest = new Set(rows as { readonly name: string; readonly text: string | null }[])
+  const writers = new Set<string>()
+  for (let found = -1; found !== writers.size; ) {
+    found = writers.size
+    for (const each of rest) {
+      const calls = (writer: string): boolean => each.text?.includes(writer) === true
+      if (each.text !== null && !writing.test(each.text) && ![...writers].some(calls)) continue
+      writers.add(each.name)
+      rest.delete(each)
+    }
+  }
+  return [...writers]
+}
+
+const writing = /\b(?:insert|update|delete|merge|truncate|copy|execute|call|alter)\b/i
 
 interface KeyColumnRow {
   readonly schema: string
@@ -132,3 +152,14 @@ const relationsSql = `
     JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
    GROUP BY n.nspname, c.relname`
+
+// The text of one in another language says nothing to us. What is written in C are the functions of extensions.
+const functionsSql = `
+  SELECT p.proname AS name,
+         CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN pg_catalog.pg_get_functiondef(p.oid) END AS text
+    FROM pg_catalog.pg_proc p
+    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+    JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+   WHERE p.prokind = 'f' AND p.provolatile = 'v' AND l.lanname NOT IN ('c', 'internal')
+     AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
+     AND n.nspname NOT IN ('pg_catalog', 'information_schema')`

@@ -38,6 +38,25 @@ export function sqlWrites(sql: string): SqlWrites {
   return writes
 }
 
+/** Whether SQL calls one of these functions. */
+export function sqlCalls(sql: string, functions: readonly string[]): boolean {
+  const folded = sql.toLowerCase()
+  const named = functions.filter((name) => folded.includes(name.toLowerCase()))
+  if (named.length === 0) return false
+  return sqlTokens(sql).some(
+    (token, at, tokens) => token.kind !== 'sign' && named.includes(token.text) && tokens[at + 1]?.text === '(',
+  )
+}
+
+// What may stand before a bracket in a read, and does not write.
+const knownCalls =
+  /\b(?:set_config|current_setting|pg_\w+|count|sum|min|max|avg|coalesce|now|lower|upper|in|any|exists|as|and|or|not|over|filter|from|where|select|values|on|using)\s*\(/gi
+
+/** Whether a text certainly writes nothing, without knowing which functions there are. */
+export function certainlyReads(sql: string): boolean {
+  return sqlWrites(sql).length === 0 && !/[\w"$]\s*\(/.test(sql.replaceAll(knownCalls, ' '))
+}
+
 function statements(tokens: readonly SqlToken[]): SqlToken[][] {
   const all: SqlToken[][] = [[]]
   for (const token of tokens) {

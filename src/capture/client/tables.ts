@@ -8,6 +8,8 @@ export interface ClientTables {
   readonly relations: readonly Relation[]
   /** Whether there are constraints that may be checked at commit only. */
   readonly deferrable: boolean
+  /** The names of the functions that may write, as the catalogue spells them. */
+  readonly writers: readonly string[]
 }
 
 export interface CapturedTable {

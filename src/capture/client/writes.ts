@@ -1,11 +1,11 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { DirtyEntries, type EntryKey } from './dirty-entries.js'
+import { DirtyEntries, type Entries, type EntryKey } from './dirty-entries.js'
 import { takenAway } from './order.js'
 import { type Plan, Planner } from './plan.js'
 import type { Operation, PrismaInternals, RequestParams, Transaction } from './prisma-client.js'
 import { type Selection, selectKeys } from './selection.js'
 import { sqlOf } from './sql-of.js'
-import { sqlWrites } from './sql-writes.js'
+import { certainlyReads } from './sql-writes.js'
 import type { ClientTables } from './tables.js'
 import { inTransaction, type Outcome, type TransactionOptions } from './transaction.js'
 
@@ -176,7 +176,7 @@ export class WriteCapture {
     }
     if (!outcome.commit) return outcome
     const entries = write.entries(scope.joined.length > 0)
-    if (entries.size === 0) return outcome
+    if (entries.length === 0) return outcome
     try {
       await this.#dirty.add(entries, transaction)
     } catch (error) {
@@ -216,14 +216,15 @@ class PlannedWrite {
   }
 
   /** What goes into `dirty`. `joined`: hooks of other extensions have written, and that was captured by itself. */
-  entries(joined: boolean): Map<string, readonly EntryKey[] | null> {
-    const entries = new Map<string, readonly EntryKey[] | null>()
+  entries(joined: boolean): Entries {
+    const entries: [string, readonly EntryKey[] | null][] = []
     const { keys, marks } = this.#plan
-    if (this.executed ? this.#changed > 0 : !joined) for (const source of marks) entries.set(source, null)
-    if (keys === null) return entries
-    const somewhereElse = !this.executed && !joined
-    if (this.#unkeyed || somewhereElse) entries.set(keys.source, null)
-    else if (this.#keys.length > 0) entries.set(keys.source, this.#keys)
+    // Neither here nor through the captured client: then it was written elsewhere, if at all.
+    const unseen = !this.executed && !joined
+    const whole = new Set(unseen || this.#changed > 0 ? marks : [])
+    if (keys !== null && (this.#unkeyed || unseen)) whole.add(keys.source)
+    for (const source of whole) entries.push([source, null])
+    if (keys !== null && this.#keys.length > 0) entries.push([keys.source, this.#keys])
     return entries
   }
 
@@ -300,5 +301,5 @@ function isValidation(error: unknown): boolean {
 }
 
 function readsOnly(args: unknown): boolean {
-  return sqlWrites(sqlOf(args)).length === 0
+  return certainlyReads(sqlOf(args))
 }
