@@ -19,6 +19,7 @@ export interface ExtensionParts {
 /** What is used of the client that is extended. */
 interface ParentClient {
   $extends(extension: object): unknown
+  $connect(): Promise<void>
   $disconnect(): Promise<void>
 }
 
@@ -68,6 +69,10 @@ function extend(parent: ParentClient, { resolved, models, options }: ExtensionPa
         flush: async (...asked) => (await answers.get()).flush(...asked),
         on: (event, listener) => events.on(event, listener),
       } satisfies SafetyKit<Record<string, unknown>>,
+      async $connect() {
+        if (resolved.capture !== 'replication') worker.ensure()
+        await parent.$connect()
+      },
       async $disconnect() {
         burst.stop()
         await worker.stop()

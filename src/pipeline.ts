@@ -80,7 +80,9 @@ const cutAfterMs = 1_000
  */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { resolved, databaseUrl, logger = silentLogger } = options
-  const databases = openDatabases({ databaseUrl, resolved, logger, signal: options.signal })
+  // An application has connections of its own to keep within the server's limit.
+  const max = resolved.deliver === 'inline' ? 3 : 4
+  const databases = openDatabases({ databaseUrl, resolved, logger, max, signal: options.signal })
   try {
     await checkLedger(databases.ledger, resolved.schema)
     const { source: db, defaultSchema } = databases

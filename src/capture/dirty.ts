@@ -24,8 +24,8 @@ export interface DirtyQueueOptions {
   readonly onKeys: (keys: readonly DirtyKey[]) => Promise<void>
   /** The tables whose keys can be worked now: a key whose table does not fit its mapping waits. */
   readonly sources: () => readonly string[]
-  /** Called before each look. */
-  readonly attend: () => Promise<Attendance>
+  /** Called before each look; `woken`: because something was written just now. */
+  readonly attend: (woken: boolean) => Promise<Attendance>
   readonly logger: Logger
   /** Keys taken over and not settled, at most. Default: 2,000. */
   readonly maxInHand?: number
@@ -120,11 +120,12 @@ export class DirtyQueue {
   /** Runs until {@link stop}. */
   async run(): Promise<void> {
     while (!this.#stopped) {
+      const woken = this.#woken
       this.#woken = false
       let found = 0
       try {
         await this.#deleteSettled()
-        found = await this.#takeOver()
+        found = await this.#takeOver(woken)
       } catch (error) {
         this.#options.logger.error('Dirty keys could not be read, trying again', { error })
       }
@@ -151,8 +152,8 @@ export class DirtyQueue {
     await this.#deleteSettled()
   }
 
-  async #takeOver(): Promise<number> {
-    const { partitions, wanting } = await this.#options.attend()
+  async #takeOver(woken: boolean): Promise<number> {
+    const { partitions, wanting } = await this.#options.attend(woken)
     if (wanting) this.#pollMs = busyPollMs
     const room = this.#maxInHand - this.#inHand.size
     if (room <= 0 || partitions.length === 0 || this.#stopped) return 0

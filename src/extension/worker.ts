@@ -48,6 +48,7 @@ export class Worker {
   #running: Running | null = null
   #failure: Error | null = null
   #failures = 0
+  #startedMs = 0
   #retry: NodeJS.Timeout | null = null
   #stopping: Promise<void> | null = null
   readonly #told = new Set<string>()
@@ -101,8 +102,8 @@ export class Worker {
       const running = await this.#options.start((problem) => this.#tell(problem), starting.signal)
       this.#running = running
       this.#failure = null
+      this.#startedMs = performance.now()
       running?.done.catch((error: unknown) => this.#ended(error))
-      if (running !== null) this.#failures = 0
     } catch (error) {
       if (!starting.signal.aborted) this.#failed(error)
     } finally {
@@ -112,6 +113,8 @@ export class Worker {
 
   #ended(error: unknown): void {
     this.#running = null
+    // One that ends soon after each start (the API refuses the key) has not started at all.
+    if (performance.now() - this.#startedMs > retry.maxMs) this.#failures = 0
     if (this.#stopping === null) this.#failed(error)
   }
 

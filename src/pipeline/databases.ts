@@ -29,7 +29,11 @@ export function openDatabases(options: {
   readonly signal?: AbortSignal | undefined
 }): Databases {
   const { databaseUrl, resolved, logger, max = 4, signal } = options
-  const onError = (error: Error): void => logger.warn('An idle database connection broke; it is replaced', { error })
+  const onError = (error: Error): void => {
+    // The pool hangs the client on it, and with that the connection's settings.
+    Reflect.deleteProperty(error, 'client')
+    logger.warn('An idle database connection broke; it is replaced', { error })
+  }
   const source = new pg.Pool({
     connectionString: databaseUrl,
     max,

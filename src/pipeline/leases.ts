@@ -82,8 +82,11 @@ export class Leases {
     this.#through = through
   }
 
-  /** Claims what there is to do, gives back what is too much. */
-  async attend(queue: LeasedQueue): Promise<Attendance> {
+  /**
+   * Claims what there is to do, gives back what is too much.
+   * @param woken something was written just now.
+   */
+  async attend(queue: LeasedQueue, woken: boolean): Promise<Attendance> {
     if (this.#ended) return { partitions: [], wanting: false }
     const nowMs = performance.now()
     const resting = this.#resting.splice(0)
@@ -93,7 +96,8 @@ export class Leases {
       for (const resolve of resting) resolve()
     }
     let wanting = false
-    if (this.#partitions.size < this.#share() && (this.#partitions.size === 0 || nowMs - this.#lastClaimMs > claimMs)) {
+    const due = woken || this.#partitions.size === 0 || nowMs - this.#lastClaimMs > claimMs
+    if (due && this.#partitions.size < this.#share()) {
       this.#lastClaimMs = nowMs
       wanting = await this.#claim(queue)
     }

@@ -94,7 +94,7 @@ class Life {
       schema,
       sources,
       doubts: this.#leases,
-      attend: () => this.#leases.attend(this.#dirty),
+      attend: (woken) => this.#leases.attend(this.#dirty, woken),
       arrive: (arrival) => this.#dispatcher.arrive(arrival),
       markTable: (source, ticket) => this.#dispatcher.markTable(source, ticket),
       logger,

@@ -67,7 +67,7 @@ export class DirtyEntries {
 const unfit = new Set(['42P01', '3F000', '42703', '42501'])
 
 /** The SQLSTATE of a raw query's error: `meta.code` on Prisma 6, the driver's error in `meta` on 7. */
-function sqlState(error: unknown): string | undefined {
+export function sqlState(error: unknown): string | undefined {
   const at = (value: unknown, name: string): unknown =>
     typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
   const meta = at(error, 'meta')

@@ -1,9 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { DirtyEntries, type Entries, type EntryKey } from './dirty-entries.js'
+import { DirtyEntries, type Entries, sqlState } from './dirty-entries.js'
 import { takenAway } from './order.js'
 import { type Plan, Planner } from './plan.js'
-import type { Operation, PrismaInternals, RequestParams, Transaction } from './prisma-client.js'
-import { type Selection, selectKeys } from './selection.js'
+import { PlannedWrite } from './planned-write.js'
+import type { Operation, PrismaInternals, Transaction } from './prisma-client.js'
 import { sqlOf } from './sql-of.js'
 import { certainlyReads } from './sql-writes.js'
 import type { ClientTables } from './tables.js'
@@ -153,10 +153,31 @@ export class WriteCapture {
       const request = { error, args: operation.args, clientMethod, callsite, modelName: operation.model }
       return _requestHandler.handleAndLogRequestError({ ...request, globalOmit: _globalOmit })
     }
-    return this.transaction({}, fail, async (transaction) => {
+    const done = this.transaction({}, fail, async (transaction) => {
       if (plan.immediate) await this.#dirty.checkConstraintsAtOnce(transaction)
       return this.#within(operation, plan, transaction)
     })
+    if (operation.model !== undefined) return done
+    return done.catch((error: unknown) => {
+      if (sqlState(error) !== invalidTransactionTermination) throw error
+      return this.#afterwards(operation, plan)
+    })
+  }
+
+  /** A procedure that commits cannot run in a transaction: its marks follow it, the one case where they are not atomic. */
+  async #afterwards(operation: Operation, plan: Plan): Promise<unknown> {
+    const result = await operation.query(operation.args)
+    const marks = [...plan.marks].map((source) => [source, null] as const)
+    await this.transaction({}, rethrow, async (transaction) => {
+      await this.#record(marks, transaction)
+      return { result: () => {}, commit: true }
+    })
+    return result
+  }
+
+  async #record(entries: Entries, transaction: Transaction): Promise<void> {
+    await this.#dirty.add(entries, transaction)
+    if (this.#open.has(transaction.id)) this.#open.set(transaction.id, true)
   }
 
   async #within(operation: Operation, plan: Plan, transaction: Transaction): Promise<Outcome<unknown>> {
@@ -178,126 +199,19 @@ export class WriteCapture {
     const entries = write.entries(scope.joined.length > 0)
     if (entries.length === 0) return outcome
     try {
-      await this.#dirty.add(entries, transaction)
+      await this.#record(entries, transaction)
     } catch (error) {
       if (failed) return { ...outcome, commit: false }
       throw error
     }
-    if (this.#open.has(transaction.id)) this.#open.set(transaction.id, true)
     return outcome
   }
 }
 
-type Result = { readonly value: unknown } | { readonly error: unknown }
+const invalidTransactionTermination = '2D000'
 
-/** One operation, run so that the keys of its rows are seen. */
-class PlannedWrite {
-  readonly #operation: Operation
-  readonly #plan: Plan
-  readonly #transaction: Transaction
-  readonly #keys: EntryKey[] = []
-  #unkeyed = false
-  #changed = 0
-  executed = false
-
-  constructor(operation: Operation, plan: Plan, transaction: Transaction) {
-    this.#operation = operation
-    this.#plan = plan
-    this.#transaction = transaction
-  }
-
-  async run(): Promise<Result> {
-    const { keys, twin } = this.#plan
-    const selection = keys === null ? null : selectKeys(keys, twin, this.#operation.__internalParams.dataPath)
-    const first = await this.#send(selection)
-    // The message of a refused argument shows the arguments: those that the caller wrote.
-    const refused = 'error' in first && selection !== null && !this.executed && isValidation(first.error)
-    return refused ? this.#send(null) : first
-  }
-
-  /** What goes into `dirty`. `joined`: hooks of other extensions have written, and that was captured by itself. */
-  entries(joined: boolean): Entries {
-    const entries: [string, readonly EntryKey[] | null][] = []
-    const { keys, marks } = this.#plan
-    // Neither here nor through the captured client: then it was written elsewhere, if at all.
-    const unseen = !this.executed && !joined
-    const whole = new Set(unseen || this.#changed > 0 ? marks : [])
-    if (keys !== null && (this.#unkeyed || unseen)) whole.add(keys.source)
-    for (const source of whole) entries.push([source, null])
-    if (keys !== null && this.#keys.length > 0) entries.push([keys.source, this.#keys])
-    return entries
-  }
-
-  async #send(selection: Selection | null): Promise<Result> {
-    const { args, query, __internalParams: given } = this.#operation
-    const params: RequestParams = {
-      ...given,
-      ...(selection === null ? {} : { argsMapper: selection.send, dataPath: [] }),
-      ...(selection !== null && this.#plan.twin !== null ? { action: this.#plan.twin } : {}),
-      unpacker: (result) => this.#take(result, selection),
-    }
-    this.#hold(params, given.clientMethod)
-    try {
-      return { value: await query(args, params).requestTransaction(this.#transaction) }
-    } catch (error) {
-      return { error }
-    } finally {
-      // Other extensions may have changed them; Prisma looks at them once more when it computes fields.
-      given.args = params.args
-    }
-  }
-
-  /** Nobody else may take the write into another transaction: this is noticed before it runs. */
-  #hold(params: RequestParams, clientMethod: string): void {
-    const transaction = this.#transaction
-    Object.defineProperty(params, 'transaction', {
-      enumerable: true,
-      configurable: true,
-      get: () => transaction,
-      set: (other: Transaction) => {
-        if (other.id !== transaction.id) throw takenAway(clientMethod)
-      },
-    })
-  }
-
-  /** Sees the engine's result before anyone else does. */
-  #take(result: unknown, selection: Selection | null): unknown {
-    this.executed = true
-    const count = typeof result === 'object' && result !== null ? Reflect.get(result, 'count') : undefined
-    const rows: readonly unknown[] = Array.isArray(result) ? result : [result]
-    const raw = this.#operation.model === undefined
-    this.#changed += raw
-      ? 1
-      : this.#operation.operation === 'deleteMany' && typeof count === 'number'
-        ? count
-        : rows.length
-    if (selection === null) {
-      if (this.#plan.keys !== null) this.#unkeyed = true
-      return result
-    }
-    for (const row of rows) {
-      const key = this.#keyOf(row)
-      if (key === null) this.#unkeyed = true
-      else this.#keys.push(key)
-    }
-    return selection.give(result)
-  }
-
-  #keyOf(row: unknown): EntryKey | null {
-    if (typeof row !== 'object' || row === null) return null
-    const key: Record<string, string | null> = {}
-    for (const { field, column, toText } of this.#plan.keys?.fields ?? []) {
-      const value: unknown = Reflect.get(row, field)
-      const text = value === null ? null : toText(value)
-      if (text === undefined) return null
-      key[column] = text
-    }
-    return key
-  }
-}
-
-function isValidation(error: unknown): boolean {
-  return error instanceof Error && error.name === 'PrismaClientValidationError'
+function rethrow(error: unknown): never {
+  throw error
 }
 
 function readsOnly(args: unknown): boolean {
