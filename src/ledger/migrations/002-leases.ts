@@ -12,6 +12,8 @@ export const leases = (schema: string): string => `
     through    bigint NOT NULL DEFAULT 0,
     doubted    bigint NOT NULL DEFAULT 0
   ) WITH (fillfactor = 50);
+  -- A vacuum that gives pages back to the disk takes a lock that writers wait for, and the next ones need the pages again.
+  ALTER TABLE ${schema}.dirty SET (vacuum_truncate = off);
   COMMENT ON TABLE ${schema}.leases IS 'Which worker has which part of the work: "dirty 0" to "dirty 31" are parts of the keys in dirty, "scan …" is the scan of a table, "worker …" is a worker that has something to do.';
   COMMENT ON COLUMN ${schema}.leases.expires_at IS 'A holder that does not renew it until then has lost it.';
   COMMENT ON COLUMN ${schema}.leases.through IS 'How far in dirty its holder may have sent.';
