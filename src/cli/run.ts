@@ -3,6 +3,7 @@ import type { Mapping } from '../config/resolved.js'
 import { explainingDatabase } from '../database-errors.js'
 import { proxy } from '../environment.js'
 import type { Logger } from '../logger.js'
+import { checkInstalled } from '../pipeline/check-installed.js'
 import { type Pipeline, startPipeline } from '../pipeline.js'
 import { endProcess } from './end-process.js'
 import { exitCodes } from './exit-codes.js'
@@ -52,7 +53,13 @@ async function runSidecar(flags: Flags): Promise<void> {
     ...(capture === 'replication' ? { slot: slot.name, publication: publication.name } : { capture }),
   })
   await explainingDatabase(settings.databaseUrl, () =>
-    untilStopped(() => startPipeline({ resolved, ...settings, logger }), logger),
+    untilStopped(async () => {
+      for (const problem of await checkInstalled({ resolved, databaseUrl: settings.databaseUrl, logger })) {
+        if (resolved.strict) throw problem
+        logger.error(problem.message, { code: problem.code, hint: problem.hint })
+      }
+      return startPipeline({ resolved, ...settings, logger })
+    }, logger),
   )
 }
 

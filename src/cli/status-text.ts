@@ -1,10 +1,11 @@
-import type { Count, DirtyReport, RefusedObject, SlotReport, StatusReport } from '../operate/status.js'
+import type { Count, DirtyReport, Problem, RefusedObject, SlotReport, StatusReport } from '../operate/status.js'
 import type { Paint } from './terminal.js'
 
 /** The report for people: aligned, in a few lines. */
 export function formatStatus(report: StatusReport, paint: Paint): string {
   const { slot, refused } = report
   const parts = [
+    ...(report.problems.length === 0 ? [] : [section('problems', report.problems.flatMap(problemLines(paint)), paint)]),
     ...(slot === null ? [] : [section('slot', slotLines(slot, paint), paint)]),
     section(
       'objects',
@@ -22,7 +23,7 @@ export function formatStatus(report: StatusReport, paint: Paint): string {
       ),
       paint,
     ),
-    section('waiting', waitingLines(report.dirty), paint),
+    section('waiting', [...waitingLines(report.dirty), ...workLines(report)], paint),
   ]
   const retries = [
     ...(refused.due > 0 ? [`${refused.due} due now`] : []),
@@ -39,6 +40,19 @@ export function formatStatus(report: StatusReport, paint: Paint): string {
     )
   }
   return parts.join('\n\n')
+}
+
+const problemLines =
+  (paint: Paint) =>
+  ({ code, message, hint }: Problem): string[] => [
+    paint('red', `${code}: ${message}`),
+    ...(hint === null ? [] : hint.split('\n').map((line, at) => `${at === 0 ? '→ ' : '  '}${line}`)),
+  ]
+
+function workLines({ slot, work }: StatusReport): string[] {
+  const workers = work.workers === 1 ? '1 worker is busy' : `${work.workers} workers are busy`
+  const scans = work.scans.map(({ source, startedAt }) => `${source} is being scanned since ${startedAt}`)
+  return [...(slot === null ? [workers] : []), ...scans]
 }
 
 function slotLines(slot: SlotReport, paint: Paint): string[] {

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { databaseAddress, explainingDatabase } from '../database-errors.js'
 import { SyncError } from '../errors.js'
 import { readStatus } from '../operate/status.js'
+import { schemaOf } from '../pipeline/databases.js'
 import { loadConfig } from './load-config.js'
 import { addConfigOptions, addHelp, type ConfigFlags, environmentHelp } from './options.js'
 import { databaseUrl, loadEnvFile } from './settings.js'
@@ -42,10 +43,11 @@ async function runStatus(flags: Flags): Promise<void> {
   loadEnvFile()
   const url = databaseUrl(flags)
   const { resolved } = await loadConfig(flags.config)
+  const defaultSchema = schemaOf(url)
   const report = await withClient(url, (source) =>
     resolved.ledgerUrl === null
-      ? readStatus({ resolved, source, ledger: source })
-      : withClient(resolved.ledgerUrl, (ledger) => readStatus({ resolved, source, ledger })),
+      ? readStatus({ resolved, source, ledger: source, defaultSchema })
+      : withClient(resolved.ledgerUrl, (ledger) => readStatus({ resolved, source, ledger, defaultSchema })),
   )
   if (flags.json) return printJson(report)
   print(process.stdout, formatStatus(report, paintFor(process.stdout)))

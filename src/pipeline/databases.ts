@@ -79,7 +79,8 @@ function connected(pool: pg.Pool): ReadonlySet<pg.Client> {
   return clients
 }
 
-function schemaOf(databaseUrl: string): string {
+/** `?schema=` of the URL, as Prisma has it, else `public`. */
+export function schemaOf(databaseUrl: string): string {
   const query = databaseUrl.indexOf('?')
   return (query < 0 ? null : new URLSearchParams(databaseUrl.slice(query)).get('schema')) ?? 'public'
 }

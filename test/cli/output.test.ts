@@ -1,14 +1,14 @@
 import { PassThrough, Writable } from 'node:stream'
 import pg from 'pg'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { databaseAddress, explainDatabaseError } from '../../src/database-errors.js'
 import { exitCodeOf } from '../../src/cli/exit-codes.js'
 import { createLogger, type LogLevel } from '../../src/cli/log.js'
-import { redact } from '../../src/redact.js'
 import { asSyncError, formatError } from '../../src/cli/show-error.js'
 import { painter, wantsColor } from '../../src/cli/terminal.js'
+import { databaseAddress, explainDatabaseError } from '../../src/database-errors.js'
 import { SyncError } from '../../src/errors.js'
 import type { Logger } from '../../src/logger.js'
+import { redact } from '../../src/redact.js'
 
 const esc = String.fromCharCode(27)
 const plain = { paint: painter(false), verbose: false }

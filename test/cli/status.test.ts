@@ -2,16 +2,18 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { formatStatus } from '../../src/cli/status-text.js'
 import { painter } from '../../src/cli/terminal.js'
 import { defineSync } from '../../src/index.js'
-import { migrateLedger } from '../../src/ledger/migrate.js'
 import { readStatus, type StatusReport } from '../../src/operate/status.js'
+import { migrate } from '../../src/pipeline.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
 
 let db: TestDatabase
 
 beforeAll(async () => {
   db = await createDatabase()
-  const client = await db.client()
-  await migrateLedger(client, 'safetykit')
+  await db.query(
+    'CREATE TABLE products (id integer PRIMARY KEY, title text); CREATE TABLE sellers (id integer PRIMARY KEY, name text)',
+  )
+  await migrate({ resolved, databaseUrl: db.url })
 })
 afterAll(() => db.drop())
 beforeEach(() => db.query('TRUNCATE safetykit.objects, safetykit.requests, safetykit.dirty'))
@@ -51,10 +53,30 @@ describe('the status', () => {
       ],
       requests: [],
       dirty: { count: 0, estimated: false, oldestAgeSeconds: null, bySource: [], wholeTables: [] },
+      work: { workers: 0, scans: [] },
+      problems: [],
       refused: { due: 0, nextRetryAt: null },
       lastErrors: [],
     })
     expect(text(report)).toContain('0 keys')
+  })
+
+  it('says what no longer fits: the mapping its table, or the triggers the mapping', async () => {
+    await db.query('ALTER TABLE products RENAME title TO name')
+    const [misnamed] = (await read()).problems
+    expect(misnamed).toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringContaining('title') })
+    await db.query('ALTER TABLE products RENAME name TO title; DROP TRIGGER safetykit_update ON products')
+    const report = await read()
+    expect(report.problems).toEqual([
+      {
+        code: 'TRIGGERS_UNFIT',
+        message: expect.stringContaining('public.products'),
+        hint: expect.stringContaining('safetykit-sync migrate'),
+      },
+    ])
+    expect(text(report)).toContain('TRIGGERS_UNFIT')
+    await migrate({ resolved, databaseUrl: db.url })
+    expect((await read()).problems).toEqual([])
   })
 
   it('counts exactly up to 100,000 objects a namespace, and says beyond that it estimates', async () => {

@@ -8,16 +8,15 @@ import type { WriteCapture } from './writes.js'
 /** Runs `$transaction([…])`. */
 export class BatchCapture {
   readonly #writes: WriteCapture
-  readonly #sql = new WeakMap<PrismaPromise, string>()
+  readonly #raw = new WeakMap<PrismaPromise, readonly unknown[]>()
 
   constructor(writes: WriteCapture) {
     this.#writes = writes
   }
 
-  /** Keeps what a raw query was called with: its template, or its text. */
+  /** Keeps what a raw query was called with: its template and values, or its text. */
   remember(promise: PrismaPromise, args: readonly unknown[]): void {
-    const [query, ...values] = args
-    this.#sql.set(promise, Array.isArray(query) ? templateSql(query, values) : sqlOf(args))
+    this.#raw.set(promise, args)
   }
 
   /**
@@ -42,8 +41,15 @@ export class BatchCapture {
     })
   }
 
+  #sql(promise: PrismaPromise): string | undefined {
+    const args = this.#raw.get(promise)
+    if (args === undefined) return undefined
+    const [query, ...values] = args
+    return Array.isArray(query) ? templateSql(query, values) : sqlOf(args)
+  }
+
   #readsOnly(promise: PrismaPromise): boolean {
-    const sql = this.#sql.get(promise)
+    const sql = this.#sql(promise)
     return sql !== undefined && certainlyReads(sql)
   }
 
@@ -51,7 +57,7 @@ export class BatchCapture {
   #captured(promise: PrismaPromise, planner: Planner): boolean {
     const { spec } = promise
     if (spec !== undefined) return planner.operation(spec.model, spec.action, spec.args) !== null
-    const sql = this.#sql.get(promise)
+    const sql = this.#sql(promise)
     return sql === undefined || planner.raw(sql) !== null
   }
 }

@@ -40,6 +40,7 @@ export function sqlWrites(sql: string): SqlWrites {
 
 /** Whether SQL calls one of these functions. */
 export function sqlCalls(sql: string, functions: readonly string[]): boolean {
+  if (functions.length === 0) return false
   const folded = sql.toLowerCase()
   const named = functions.filter((name) => folded.includes(name.toLowerCase()))
   if (named.length === 0) return false

@@ -3,10 +3,10 @@ import type { ResolvedSync } from '../config/resolved.js'
 import { SyncError } from '../errors.js'
 import { checkLedger } from '../ledger/migrate.js'
 import type { Logger } from '../logger.js'
-import { openDatabases } from '../pipeline/databases.js'
-import { withClient } from '../pipeline/migrate.js'
-import { Sources } from '../pipeline/sources.js'
-import { wantedCapture } from '../pipeline/triggers.js'
+import { openDatabases } from './databases.js'
+import { withClient } from './migrate.js'
+import { Sources } from './sources.js'
+import { wantedCapture } from './triggers.js'
 
 export interface InstalledOptions {
   readonly resolved: ResolvedSync
