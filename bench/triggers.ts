@@ -52,7 +52,6 @@ export async function triggers(options: {
     const { resolved } = defineSync({ tables: { 'captured.products': { namespace: 'products', fields } } } as never)
     await migrate({ resolved, databaseUrl: stage.server.url(), logger: silentLogger })
 
-    await stage.db.query('ALTER TABLE safetykit.dirty SET (vacuum_truncate = off)')
     const { rows } = await stage.db.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
     const cpuUs = (): number => cpuMicroseconds(rows[0]?.pid ?? 0)
     const times = new Map<string, Record<Schema, number[]>>()

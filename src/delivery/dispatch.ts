@@ -2,6 +2,7 @@ import type { DeliverySettings, ParkingSettings } from '../config/resolved.js'
 import { SyncError } from '../errors.js'
 import type { EventSink } from '../events.js'
 import type { Logger } from '../logger.js'
+import { Backlog } from './backlog.js'
 import type { SafetyKitClient } from './client.js'
 import { Gather } from './gather.js'
 import { judge } from './judge.js'
@@ -18,8 +19,6 @@ const maxLookup = 1_000
 const maxRead = 200
 /** What a read may weigh, about; rows are read in smaller groups where they turn out to be large. */
 const maxReadBytes = 4 * 1024 * 1024
-/** Bytes that are ready to be sent, above which no more rows are read. */
-const maxReadyBytes = 8 * 1024 * 1024
 
 export interface DispatchOptions {
   readonly client: Pick<SafetyKitClient, 'add'>
@@ -69,11 +68,9 @@ export class Dispatcher {
   readonly #marks: Gather<string, Ticket>
   readonly #queries: Queries
   readonly #settled = { accepted: 0, unchanged: 0, parked: 0 }
-  #pendingBytes = 0
+  readonly #backlog: Backlog
   #rowBytes = maxReadBytes / 20
   #stopped = false
-  #idleWaiters: (() => void)[] = []
-  #roomWaiters: (() => void)[] = []
 
   constructor(options: DispatchOptions) {
     this.#options = options
@@ -92,6 +89,7 @@ export class Dispatcher {
         unauthorized: (error) => options.onUnauthorized(error),
       },
     )
+    this.#backlog = new Backlog({ onBytes: options.onPendingBytes, readyBytes: () => this.#sender.readyBytes })
     this.#recorder = new Recorder({ ledger, logger, random: this.#random })
     this.#queries = new Queries({ logger, random: this.#random })
     this.#lookups = new Gather(
@@ -108,7 +106,7 @@ export class Dispatcher {
 
   /** Memory held by what waits or is in flight, about. */
   get pendingBytes(): number {
-    return this.#pendingBytes
+    return this.#backlog.bytes
   }
 
   get counts(): DispatchCounts {
@@ -135,7 +133,7 @@ export class Dispatcher {
     }
     slot.take(arrival)
     if (slot.inDoubt) lane.inDoubt.add(slot.id)
-    this.#count(slot)
+    this.#backlog.count(slot)
     if (!slot.busy) this.#proceed(lane, slot)
   }
 
@@ -146,8 +144,7 @@ export class Dispatcher {
 
   /** Resolves once nothing waits and nothing is in flight. */
   idle(): Promise<void> {
-    if (this.#pendingBytes === 0) return Promise.resolve()
-    return new Promise((resolve) => this.#idleWaiters.push(resolve))
+    return this.#backlog.idle()
   }
 
   /**
@@ -157,7 +154,7 @@ export class Dispatcher {
   async stop(): Promise<{ readonly inDoubt: boolean }> {
     this.#stopped = true
     this.#queries.stop()
-    this.#makeRoom()
+    this.#backlog.stop()
     await this.#sender.halt()
     await this.#queries.idle()
     await this.#recorder.idle()
@@ -182,9 +179,7 @@ export class Dispatcher {
   }
 
   async #read(origin: Origin, slots: readonly ObjectSlot[]): Promise<void> {
-    while (this.#sender.readyBytes > maxReadyBytes && !this.#stopped) {
-      await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
-    }
+    await this.#backlog.room()
     const lane = this.#sender.lane(origin.namespace)
     for (const slot of slots) slot.begin()
     const rows = slots.map((slot) => ({ id: slot.id, key: slot.key() }))
@@ -254,7 +249,7 @@ export class Dispatcher {
   #makeReady(lane: Lane, slot: ObjectSlot, content: ObjectContent): void {
     if (content !== slot.waiting) {
       slot.waiting = content
-      this.#count(slot)
+      this.#backlog.count(slot)
     }
     const bytes = Buffer.byteLength(content.json)
     const most = this.#sender.maxObjectBytes
@@ -318,7 +313,7 @@ export class Dispatcher {
 
   #handBack(slot: ObjectSlot, content: Content, options: { readonly force: boolean }): void {
     slot.handBack(content, options)
-    this.#count(slot)
+    this.#backlog.count(slot)
   }
 
   #park(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void {
@@ -345,7 +340,7 @@ export class Dispatcher {
     onDurable?: () => void,
   ): void {
     slot.begin()
-    this.#count(slot)
+    this.#backlog.count(slot)
     this.#recorder.record(records, 1, () => {
       slot.known = known
       this.#finish(lane, slot)
@@ -358,33 +353,11 @@ export class Dispatcher {
     const tickets = slot.finish()
     if (slot.waiting === null) {
       lane.slots.delete(slot.id)
-      this.#release(slot)
+      this.#backlog.release(slot)
     } else {
-      this.#count(slot)
+      this.#backlog.count(slot)
       this.#proceed(lane, slot)
     }
     for (const ticket of tickets) ticket.settle()
-  }
-
-  #count(slot: ObjectSlot): void {
-    const bytes = slot.bytes()
-    this.#pendingBytes += bytes - slot.countedBytes
-    slot.countedBytes = bytes
-    this.#options.onPendingBytes(this.#pendingBytes)
-    this.#makeRoom()
-  }
-
-  #makeRoom(): void {
-    if (this.#roomWaiters.length === 0 || (this.#sender.readyBytes > maxReadyBytes && !this.#stopped)) return
-    for (const resolve of this.#roomWaiters.splice(0)) resolve()
-  }
-
-  #release(slot: ObjectSlot): void {
-    this.#pendingBytes -= slot.countedBytes
-    slot.countedBytes = 0
-    this.#options.onPendingBytes(this.#pendingBytes)
-    this.#makeRoom()
-    if (this.#pendingBytes !== 0) return
-    for (const resolve of this.#idleWaiters.splice(0)) resolve()
   }
 }

@@ -60,6 +60,7 @@ describe.each(Object.entries(versions))('with Prisma %s', (_version, connect) =>
         foreignKeys: [],
         relations: [{ schema: 'public', name: 'Seller', writes: ['public.Seller'] }],
         deferrable: false,
+        writers: [],
       }),
       onCommitted: () => {},
     })
@@ -94,6 +95,28 @@ describe.each(Object.entries(versions))('with Prisma %s', (_version, connect) =>
     await expect(rig.prisma.seller.create({ data: seller(1) })).rejects.toMatchObject(outdated)
     await expect(rig.prisma.$transaction((tx) => tx.seller.create({ data: seller(1) }))).rejects.toMatchObject(outdated)
     expect(await rig.prisma.seller.count()).toBe(0)
+  })
+
+  it('functions and procedures that write mark all tables, those that read none', async () => {
+    const sql = `
+      CREATE FUNCTION rename() RETURNS int LANGUAGE sql AS 'UPDATE "Seller" SET name = ''f''; SELECT 1';
+      CREATE FUNCTION outer_one() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN rename(); END';
+      CREATE FUNCTION reads() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM "Seller"';
+      CREATE PROCEDURE in_steps() LANGUAGE plpgsql AS 'BEGIN UPDATE "Seller" SET name = ''p''; COMMIT; UPDATE "Seller" SET bio = name; END'`
+    const rig = await rigOfTest({ sql, client: connect })
+    await rig.plain.seller.create({ data: seller(1) })
+    await rig.look()
+    for (const call of ['SELECT rename()', 'SELECT public."outer_one" () AS x', 'CALL in_steps()']) {
+      await rig.prisma.$executeRawUnsafe(call)
+      expect(await rig.look()).toMatchObject({
+        marks: expect.arrayContaining(['public.Seller', 'trust.reports']),
+        missed: [],
+      })
+    }
+    expect(await rig.plain.seller.findFirst()).toMatchObject({ name: 'p', bio: 'p' })
+    expect(rig.commits()).toBe(3)
+    await rig.prisma.$queryRaw`SELECT reads()`
+    expect(await rig.look()).toMatchObject({ marks: [], keys: [] })
   })
 
   it('views and raw SQL over them mark what they read', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { sqlWrites } from '../../src/capture/client/sql-writes.js'
+import { certainlyReads, sqlCalls, sqlWrites } from '../../src/capture/client/sql-writes.js'
 
 const tables = (sql: string): unknown => {
   const writes = sqlWrites(sql)
@@ -91,4 +91,20 @@ describe('what SQL writes, told from its text', () => {
     expect(columns(`UPDATE t SET a = 1 WHERE id = 1`)).toEqual(['a'])
     expect(columns(`INSERT INTO t VALUES (1) ON CONFLICT (id) DO UPDATE SET id = 2`)).toEqual(['id'])
   })
+
+  it('finds the calls of functions', () => {
+    expect(sqlCalls(`SELECT "Rename"(1), x.do_it ( 2 )`, ['Rename'])).toBe(true)
+    expect(sqlCalls(`SELECT "Rename"(1), x.do_it ( 2 )`, ['do_it'])).toBe(true)
+    expect(sqlCalls(`SELECT rename, 'do_it()' -- do_it()`, ['rename', 'do_it'])).toBe(false)
+    expect(sqlCalls(`SELECT Rename(1)`, ['Rename'])).toBe(false)
+  })
+
+  it.each([
+    [`SELECT set_config('a', $1, true)`, true],
+    [`SELECT count(*), max(x) FROM t WHERE id IN (1, 2) AND (a OR b)`, true],
+    [`SELECT do_it()`, false],
+    [`SELECT "do it" (1)`, false],
+    [`UPDATE t SET a = 1`, false],
+  ])('is certain, without knowing the functions, that it reads: %s %s', (sql, expected) =>
+    expect(certainlyReads(sql)).toBe(expected))
 })
