@@ -21,15 +21,19 @@ export { type MigrateOptions, migrate } from './pipeline/migrate.js'
 /*
  * The way of the data, and where each promise is kept:
  *
- *   WAL, dirty keys, parked objects ──Arrival──▶ Dispatcher ──Receipt──▶ Ledger ──settle()──▶ ack, delete, retry later
+ *   WAL, or keys in `dirty` ──Arrival──▶ Dispatcher ──Receipt──▶ Ledger ──settle()──▶ ack, or key deleted
+ *
+ * Parked objects whose time has come and rows that a scan finds different are put into `dirty`, like any other key.
  *
  * 1. Nothing is lost: a ticket is settled only after the ledger's commit (Recorder), the slot is confirmed only below the
  *    oldest unsettled change (LowWatermark), a dirty key is deleted only once settled (DirtyQueue).
- * 2. Order per object: one slot an object, one state in flight, the newest one next (ObjectSlot, judge).
+ * 2. Order per object: one slot an object, one state in flight, the newest one next (ObjectSlot, judge); of several
+ *    workers each has parts of the keys for itself (Leases), and whoever reads from the slot is alone.
  * 3. No needless evaluation: what is sent is compared with the ledger first (judge), and settings by fingerprint.
- * 4. At least once, never silently twice: Doubts tells what a killed process may have sent without recording it.
+ * 4. At least once, never silently twice: Doubts and Leases tell what a killed process may have sent without recording it.
  * 5. One bad row harms only itself: batches are split (Sender), the object is parked (Recorder).
- * 6. Bounded memory: the stream is paused above `maxPendingBytes` (here), dirty keys are taken over by the thousand.
+ * 6. Bounded memory: the stream is paused above `maxPendingBytes`, keys are taken over by the thousand, and rows are read
+ *    only while there is room for them (Backlog).
  * 7. Only mapped columns are decoded (WalChanges.select, readRows).
  * 8. The application is not harmed: nothing here locks its tables; the stream acks all the time.
  */

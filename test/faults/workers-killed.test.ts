@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Emulator, startEmulator } from '../../src/emulator/index.js'
+import type { DataObject } from '../../src/emulator/store.js'
+import { differences, settled } from '../support/in-step.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
 import { type ConfigDirectory, type RunningCommand, runCommand, startSidecar, writeConfig } from '../support/sidecar.js'
 import { soon } from '../support/soon.js'
@@ -128,30 +130,15 @@ function startLoad(): { stop(): Promise<void> } {
   }
 }
 
+const expected = {
+  products: `SELECT json_build_object('id', id::text, 'title', title, 'version', version) AS object FROM products`,
+}
+
 /** SafetyKit has the latest state of every row that was written, and a tombstone of every one that is gone. */
 async function expectEqual(story: string): Promise<void> {
-  await soon(async () => expect((await db.query('SELECT FROM safetykit.dirty')).rowCount).toBe(0))
-  const { rows } = await db.query<{ id: number; title: string; version: number }>(
-    'SELECT id, title, version FROM products',
-  )
-  const table = new Map(rows.map((row) => [String(row.id), { ...row, id: String(row.id) }]))
-  const wrong: string[] = []
-  for (const [id, row] of table) {
-    const sent = emulator.object('products', id)?.data
-    // A row that was there before the triggers, and has not been written since, is none of a change.
-    if (sent === undefined && row.version === 0 && row.title === 'Chair') continue
-    if (JSON.stringify(sent) !== JSON.stringify(row))
-      wrong.push(`${id}: ${JSON.stringify(sent)} is not ${JSON.stringify(row)}`)
-  }
-  for (const { id, data } of emulator.objects('products').values()) {
-    if (!table.has(id) && data.deleted !== true) wrong.push(`${id} is gone, and SafetyKit has ${JSON.stringify(data)}`)
-  }
-  const { rows: recorded } = await db.query<{ object_id: string; request_id: string }>(
-    'SELECT * FROM safetykit.objects',
-  )
-  for (const { object_id: id, request_id: requestId } of recorded) {
-    const accepted = emulator.object('products', id)?.requestId
-    if (accepted !== requestId) wrong.push(`${id} was accepted in ${accepted}, the ledger has ${requestId}`)
-  }
+  await settled(db)
+  // A row that was there before the triggers, and has not been written since, is none of a change.
+  const untouched = ({ title, version }: DataObject): boolean => version === 0 && title === 'Chair'
+  const wrong = await differences({ db, emulator, expected, untouched })
   expect({ story, wrong, violations: emulator.violations }).toEqual({ story, wrong: [], violations: [] })
 }

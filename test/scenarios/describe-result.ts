@@ -27,8 +27,11 @@ function describe(value: unknown): Described {
     maxStringLength: Infinity,
     breakLength: 120,
   })
-  return { looks: steady(looks), json: steady(json(value)), keys: JSON.stringify(keysOf(value)) }
+  return { looks: steady(withoutStacks(looks)), json: steady(json(value)), keys: JSON.stringify(keysOf(value)) }
 }
+
+/** Errors in the `meta` of an error are shown with where they were made. */
+const withoutStacks = (text: string): string => text.replaceAll(/\n *at [^\n]*?( \{)?(?=\n|$)/g, '$1')
 
 function json(value: unknown): string {
   return JSON.stringify(value, (_, part: unknown) => (typeof part === 'bigint' ? `${part}n` : part)) ?? 'undefined'

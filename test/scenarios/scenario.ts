@@ -13,10 +13,16 @@ export interface Scenario {
   /** What it gives is compared between the plain client and the extended one, and so is what it throws. */
   run(context: Context): Promise<unknown>
   /**
-   * Where `capture: 'client'` cannot know the rows: the tables that it may mark as a whole. The rows of all other tables
-   * have to be marked by their keys, in every capture mode.
+   * With `capture: 'client'`, the tables whose rows cannot be known, so that a mark of the whole table will do for them;
+   * the rows of all other tables have to be marked by their keys. Missing: nothing may be marked as a whole. Empty: it may,
+   * since something could have cascaded.
    */
   readonly wholeTables?: readonly Source[] | 'all'
+  /**
+   * With `capture: 'client'`: keys are changed or many rows deleted, so that what is gone is only found by a scan. The rows
+   * as they are now have to be marked by their keys all the same.
+   */
+  readonly goneIsScanned?: boolean
   /** Nothing of it is committed to a mapped table, so nothing may be marked. */
   readonly leavesNoMark?: boolean
   /** Another program writes, which `capture: 'client'` does not see. */
@@ -30,6 +36,11 @@ export type Scenarios = Readonly<Record<string, Scenario>>
 
 /** The id of a post in seed.sql. */
 export const post = (n: number): string => `00000000-0000-4000-8000-00000000000${n}`
+
+/** Postgres gives the rows that it has changed in the order in which they happen to lie. */
+export async function inAnyOrder<Row extends object>(rows: PromiseLike<readonly Row[]>): Promise<readonly Row[]> {
+  return [...(await rows)].sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
+}
 
 /** Lets several parts of a scenario wait for each other. */
 export function gate(): { readonly opened: Promise<void>; open(): void } {

@@ -50,7 +50,7 @@ export const nested: Scenarios = {
             },
           },
         },
-        include: { posts: { include: { comments: { include: { reactions: true } } } } },
+        include: { posts: { include: { comments: { include: { reactions: { orderBy: { id: 'asc' } } } } } } },
       }),
     wholeTables: ['public.blog_posts', 'public.Comment', 'lab.reactions'],
   },
@@ -61,7 +61,7 @@ export const nested: Scenarios = {
         data: {
           comments: { createMany: { data: [1, 2].map((no) => ({ no, text: `No. ${no}` })), skipDuplicates: true } },
         },
-        include: { comments: true },
+        include: { comments: { orderBy: { no: 'asc' } } },
       }),
     wholeTables: ['public.Comment'],
   },
@@ -205,7 +205,7 @@ export const nested: Scenarios = {
       prisma.tag.update({
         where: { id: 1 },
         data: { posts: { disconnect: { slug: 'one' } } },
-        include: { posts: true },
+        include: { posts: { orderBy: { slug: 'asc' } } },
       }),
     wholeTables: ['public.blog_posts'],
   },
@@ -255,13 +255,17 @@ export const nested: Scenarios = {
       prisma.post.update({
         where: { slug: 'one' },
         data: { comments: { deleteMany: [{ no: 1 }, { text: 'Bad' }] } },
-        include: { comments: true },
+        include: { comments: { orderBy: { no: 'asc' } } },
       }),
     wholeTables: ['public.Comment', 'lab.reactions'],
   },
   'nested deleteMany of all': {
     run: ({ prisma }) =>
-      prisma.author.update({ where: { id: 1 }, data: { posts: { deleteMany: {} } }, include: { posts: true } }),
+      prisma.author.update({
+        where: { id: 1 },
+        data: { posts: { deleteMany: {} } },
+        include: { posts: { orderBy: { slug: 'asc' } } },
+      }),
     wholeTables: ['public.blog_posts', 'public.Comment', 'lab.reactions'],
   },
   'nested writes in upsert': {

@@ -1,4 +1,4 @@
-import { caught, post, type Scenarios } from '../scenario.js'
+import { caught, inAnyOrder, post, type Scenarios } from '../scenario.js'
 
 /** SQL that is written by hand, through Prisma. */
 export const raw: Scenarios = {
@@ -57,7 +57,11 @@ export const raw: Scenarios = {
   },
   '$queryRaw with RETURNING': {
     run: ({ prisma }) =>
-      prisma.$queryRaw`UPDATE "blog_posts" SET "published" = true WHERE "author_id" = ${1} RETURNING "slug", "published"`,
+      inAnyOrder(
+        prisma.$queryRaw<
+          object[]
+        >`UPDATE "blog_posts" SET "published" = true WHERE "author_id" = ${1} RETURNING "slug", "published"`,
+      ),
     wholeTables: ['public.blog_posts'],
   },
   '$queryRaw insert with RETURNING': {

@@ -1,4 +1,4 @@
-import { caught, post, type Scenarios } from '../scenario.js'
+import { caught, inAnyOrder, post, type Scenarios } from '../scenario.js'
 
 const fay = { name: 'Fay', email: 'fay@example.org', role: 'EDITOR' } as const
 
@@ -29,7 +29,7 @@ export const topLevel: Scenarios = {
     run: ({ prisma }) =>
       prisma.author.create({
         data: { ...fay, mentorId: 2 },
-        include: { mentor: { include: { profile: true } }, posts: true, _count: true },
+        include: { mentor: { include: { profile: true } }, posts: { orderBy: { slug: 'asc' } }, _count: true },
       }),
   },
   'create that omits the key and includes relations': {
@@ -137,8 +137,8 @@ export const topLevel: Scenarios = {
         where: { id: post(1) },
         data: { title: { set: '1st' } },
         include: {
-          comments: { orderBy: { no: 'desc' }, take: 2, include: { reactions: true } },
-          tags: true,
+          comments: { orderBy: { no: 'desc' }, take: 2, include: { reactions: { orderBy: { id: 'asc' } } } },
+          tags: { orderBy: { id: 'asc' } },
           author: true,
         },
       }),
@@ -185,11 +185,12 @@ export const topLevel: Scenarios = {
     run: ({ prisma }) => prisma.author.updateMany({ where: { name: 'No one' }, data: { bio: 'Nothing' } }),
     leavesNoMark: true,
   },
-  'updateMany of two at most': {
+  'updateMany with a limit': {
     run: ({ prisma }) => prisma.post.updateMany({ where: { published: false }, data: { published: true }, limit: 5 }),
   },
   updateManyAndReturn: {
-    run: ({ prisma }) => prisma.author.updateManyAndReturn({ where: { role: 'WRITER' }, data: { bio: 'Works' } }),
+    run: ({ prisma }) =>
+      inAnyOrder(prisma.author.updateManyAndReturn({ where: { role: 'WRITER' }, data: { bio: 'Works' } })),
   },
   'updateManyAndReturn that selects no key': {
     run: ({ prisma }) =>
@@ -222,7 +223,7 @@ export const topLevel: Scenarios = {
         where: { email: 'fay@example.org', name: 'Fay' },
         create: fay,
         update: { bio: 'Known' },
-        include: { posts: true },
+        include: { posts: { orderBy: { slug: 'asc' } } },
       }),
   },
   'upsert that updates after it has looked': {
@@ -255,17 +256,24 @@ export const topLevel: Scenarios = {
         .upsert({ where: { slug: 'two' }, create: { slug: 'two', title: 'x' }, update: { title: '2nd' } })
         .category(),
   },
-  delete: { run: ({ prisma }) => prisma.author.delete({ where: { id: 5 } }) },
+  delete: { run: ({ prisma }) => prisma.author.delete({ where: { id: 5 } }), wholeTables: [] },
   'delete that selects no key': {
     run: ({ prisma }) => prisma.author.delete({ where: { email: 'ed@example.org' }, select: { name: true } }),
+    wholeTables: [],
   },
   'delete that omits the key': {
     run: ({ prisma }) => prisma.post.delete({ where: { slug: 'five' }, omit: { id: true } }),
+    wholeTables: [],
   },
   'delete that includes relations': {
-    run: ({ prisma }) => prisma.post.delete({ where: { slug: 'four' }, include: { author: true, comments: true } }),
+    run: ({ prisma }) =>
+      prisma.post.delete({ where: { slug: 'four' }, include: { author: true, comments: { orderBy: { no: 'asc' } } } }),
+    wholeTables: [],
   },
-  'delete, then on to a relation': { run: ({ prisma }) => prisma.post.delete({ where: { slug: 'four' } }).author() },
+  'delete, then on to a relation': {
+    run: ({ prisma }) => prisma.post.delete({ where: { slug: 'four' } }).author(),
+    wholeTables: [],
+  },
   'delete of what leaves no trace': { run: ({ prisma }) => prisma.profile.delete({ where: { id: 2 } }) },
   'delete of what is not there': {
     run: ({ prisma }) => caught(prisma.author.delete({ where: { id: 999 } })),
@@ -274,13 +282,27 @@ export const topLevel: Scenarios = {
   'delete with a key of two columns': {
     run: ({ prisma }) =>
       prisma.comment.delete({ where: { postId_no: { postId: post(1), no: 3 } }, select: { text: true } }),
+    wholeTables: [],
   },
-  deleteMany: { run: ({ prisma }) => prisma.post.deleteMany({ where: { slug: { in: ['four', 'five'] } } }) },
-  'deleteMany of all': { run: ({ prisma }) => prisma.comment.deleteMany(), wholeTables: ['lab.reactions'] },
-  'deleteMany of at most one': { run: ({ prisma }) => prisma.author.deleteMany({ where: { id: 5 }, limit: 1 }) },
+  deleteMany: {
+    run: ({ prisma }) => prisma.post.deleteMany({ where: { slug: { in: ['four', 'five'] } } }),
+    wholeTables: [],
+    goneIsScanned: true,
+  },
+  'deleteMany of all': {
+    run: ({ prisma }) => prisma.comment.deleteMany(),
+    wholeTables: ['lab.reactions'],
+    goneIsScanned: true,
+  },
+  'deleteMany of at most one': {
+    run: ({ prisma }) => prisma.author.deleteMany({ where: { id: 5 }, limit: 1 }),
+    wholeTables: [],
+    goneIsScanned: true,
+  },
   'deleteMany by a relation': {
     run: ({ prisma }) => prisma.comment.deleteMany({ where: { author: { name: 'Cy' } } }),
     wholeTables: ['lab.reactions'],
+    goneIsScanned: true,
   },
   'deleteMany that finds nothing': {
     run: ({ prisma }) => prisma.author.deleteMany({ where: { name: 'No one' } }),
@@ -296,7 +318,10 @@ export const topLevel: Scenarios = {
   },
   reads: {
     run: async ({ prisma }) => [
-      await prisma.author.findMany({ include: { posts: { include: { tags: true } } }, orderBy: { id: 'asc' } }),
+      await prisma.author.findMany({
+        include: { posts: { include: { tags: { orderBy: { id: 'asc' } } } } },
+        orderBy: { id: 'asc' },
+      }),
       await prisma.author.findUnique({ where: { id: 1 } }).profile(),
       await prisma.post.aggregate({ _sum: { views: true }, _count: true }),
       await prisma.post.groupBy({ by: ['categoryCode'], _count: true, orderBy: { categoryCode: 'asc' } }),
