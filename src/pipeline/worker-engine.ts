@@ -140,9 +140,11 @@ class Life {
     await this.#ended
     if (this.#scanLook !== null) clearTimeout(this.#scanLook)
     await this.#scanner.stop()
+    // Nothing is sent from here on. Before the leases let go of what waits for one: it may be another worker's by now.
+    const stopped = this.#dispatcher.stop()
     this.#leases.end()
     await this.#dirty.stop()
-    const { inDoubt } = await this.#dispatcher.stop()
+    const { inDoubt } = await stopped
     try {
       await this.#dirty.flush()
       await this.#leases.release(this.#dirty, inDoubt)
