@@ -51,6 +51,8 @@ function extend(parent: ParentClient, { resolved, models, options }: ExtensionPa
           parent,
           schema: resolved.schema,
           tables: async () => (await answers.get()).clientTables(),
+          strict: resolved.strict,
+          onMissed: (error) => worker.tell(error),
           onCommitted: () => worker.wake(),
         })
       : null

@@ -1,6 +1,7 @@
 import { readClientTables } from '../capture/client/read-tables.js'
 import type { ClientTables } from '../capture/client/tables.js'
 import type { Mapping, ResolvedSync } from '../config/resolved.js'
+import { checkLedger } from '../ledger/migrate.js'
 import { type CatalogTable, readCatalog } from '../mapping/catalog.js'
 import type { Databases } from '../pipeline/databases.js'
 
@@ -8,8 +9,11 @@ import type { Databases } from '../pipeline/databases.js'
  * What the capture in the client has to know of the mapped tables. A mapping that does not fit its table is not refused
  * here, where the application's writes would fail of it: what its key needs is enough to note what was written.
  */
-export async function clientTables(databases: Databases, { mappings }: ResolvedSync): Promise<ClientTables> {
+export async function clientTables(databases: Databases, resolved: ResolvedSync): Promise<ClientTables> {
+  const { mappings, schema } = resolved
   const { source, defaultSchema } = databases
+  // Told here, and not by the transaction of the first write.
+  await checkLedger(databases.ledger, schema)
   const catalog = await readCatalog(
     source,
     mappings.map(({ table }) => table),
@@ -20,10 +24,10 @@ export async function clientTables(databases: Databases, { mappings }: ResolvedS
     const table = catalog.find(mapping.table.schema, mapping.table.name)
     if (table !== undefined) byTable.set(table, [...(byTable.get(table) ?? []), mapping])
   }
-  const tables = [...byTable].map(([{ schema, name, primaryKey, columns }, ofTable]) => {
+  const tables = [...byTable].map(([{ schema: ofSchema, name, primaryKey, columns }, ofTable]) => {
     const wanted = [...primaryKey.map((column) => column.name), ...ofTable.flatMap(({ id }) => id.columns ?? [])]
     return {
-      schema,
+      schema: ofSchema,
       name,
       keyColumns: [...new Set(wanted)].filter((column) => columns.some((one) => one.name === column)),
       tombstone: ofTable.some(({ onDelete }) => onDelete === 'tombstone'),

@@ -99,7 +99,7 @@ export class Worker {
     const starting = new AbortController()
     this.#starting = starting
     try {
-      const running = await this.#options.start((problem) => this.#tell(problem), starting.signal)
+      const running = await this.#options.start((problem) => this.tell(problem), starting.signal)
       this.#running = running
       this.#failure = null
       this.#startedMs = performance.now()
@@ -121,7 +121,7 @@ export class Worker {
   #failed(thrown: unknown): void {
     const error = thrown instanceof Error ? thrown : new Error(String(thrown))
     this.#failure = error
-    this.#tell(error)
+    this.tell(error)
     if (this.#options.events.has('error')) this.#options.events.emit('error', { error })
     if (this.#stopping !== null || isFinal(error)) return
     this.#retry = setTimeout(
@@ -157,8 +157,8 @@ export class Worker {
     }
   }
 
-  /** Once, however often it is tried. */
-  #tell(problem: Error): void {
+  /** Says what is wrong: once, however often it is found. */
+  tell(problem: Error): void {
     const text = `${'code' in problem ? problem.code : ''} ${problem.message}`
     if (this.#told.has(text)) return
     this.#told.add(text)

@@ -26,6 +26,7 @@ export function openLedgerPool(options: {
     max,
     connectionTimeoutMillis: 10_000,
     allowExitOnIdle: true,
+    keepAlive: true,
     application_name: 'safetykit-sync ledger',
     onConnect: async (client) => {
       await client.query(sessionSql)

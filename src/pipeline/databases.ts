@@ -39,6 +39,7 @@ export function openDatabases(options: {
     max,
     connectionTimeoutMillis: 10_000,
     allowExitOnIdle: true,
+    keepAlive: true,
     application_name: 'safetykit-sync',
     onConnect: async (client) => {
       // A policy that hides rows makes reads fail, rather than rows look deleted.

@@ -4,6 +4,7 @@ import { PrismaClient } from '../../prisma/generated/client/client.js'
 import { clientCapture } from '../../src/capture/client/client-capture.js'
 import { readClientTables } from '../../src/capture/client/read-tables.js'
 import { connectMarketplace } from '../prisma6/clients.js'
+import { soon } from '../support/soon.js'
 import { mapped, rigOfTest } from './rig.js'
 
 const seller = (n: number) => ({ name: `s${n}`, email: `s${n}@example.com` })
@@ -184,26 +185,49 @@ it('a key that the client omits everywhere is captured, and stays omitted', asyn
   expect(await rig.look()).toMatchObject({ keys: ['public.Seller {"id": "1"}'], marks: [], missed: [] })
 })
 
-it('a write fails while the tables cannot be read, and the next one asks again', async () => {
-  const rig = await rigOfTest()
-  let away = true
+/** A client whose tables can be read when `away` is over. */
+function awayAtFirst(rig: Awaited<ReturnType<typeof rigOfTest>>, strict: boolean) {
+  const state = { away: true, missed: [] as string[] }
   const parts = clientCapture({
     parent: rig.plain,
     schema: 'safetykit',
     tables: () =>
-      away
+      state.away
         ? Promise.reject(new Error('away'))
         : readClientTables(rig.db.pool, { tables: mapped, defaultSchema: 'public' }),
+    strict,
+    onMissed: (error) => state.missed.push(error.message),
     onCommitted: () => {},
   })
-  const prisma = rig.plain.$extends(parts as object) as unknown as PrismaClient
+  return { state, prisma: rig.plain.$extends(parts as object) as unknown as PrismaClient }
+}
+
+it('strict: a write fails while the tables cannot be read, and the next one asks again', async () => {
+  const rig = await rigOfTest()
+  const { state, prisma } = awayAtFirst(rig, true)
   expect(await prisma.seller.count()).toBe(0)
   expect(await prisma.$queryRaw`SELECT 1 AS one`).toEqual([{ one: 1 }])
   await expect(prisma.seller.create({ data: seller(1) })).rejects.toThrow('away')
   await expect(prisma.$transaction([prisma.seller.create({ data: seller(1) })])).rejects.toThrow('away')
-  away = false
+  state.away = false
   await prisma.seller.create({ data: seller(1) })
   expect(await rig.look()).toMatchObject({ keys: ['public.Seller {"id": "1"}'], missed: [] })
+})
+
+it('writes go on while the tables cannot be read, and the tables are marked once they can', async () => {
+  const rig = await rigOfTest()
+  const { state, prisma } = awayAtFirst(rig, false)
+  await prisma.seller.create({ data: seller(1) })
+  await prisma.$transaction([prisma.seller.create({ data: seller(2) }), prisma.seller.count()])
+  await prisma.$transaction((tx) => tx.seller.create({ data: seller(3) }))
+  expect(state.missed.length).toBeGreaterThan(0)
+  expect((await rig.db.query('SELECT FROM safetykit.dirty')).rowCount).toBe(0)
+  state.away = false
+  await soon(async () => {
+    await prisma.seller.update({ where: { id: 1 }, data: { bio: 'x' } })
+    const { rows } = await rig.db.query<{ source: string }>('SELECT source FROM safetykit.dirty WHERE key IS NULL')
+    expect(rows.map(({ source }) => source)).toContain('public.Seller')
+  })
 })
 
 it('many writers at once lose nothing', async () => {

@@ -32,6 +32,7 @@ export class BatchCapture {
     if (scope !== undefined) return inOrder(promises, scope.transaction)
     if (promises.every((promise) => this.#readsOnly(promise))) return asBatch()
     const planner = await this.#writes.planner()
+    if (planner === null) return this.#writes.uncaptured(asBatch)
     if (promises.every((promise) => !this.#captured(promise, planner))) return asBatch()
     // A batch of one has no transaction, and so none of their limits.
     const limits = promises.length > 1 ? this.#writes.transactionOptions : {}

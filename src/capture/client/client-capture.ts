@@ -19,10 +19,14 @@ export interface ClientCaptureOptions {
   /** The side tables' schema, unquoted. */
   readonly schema: string
   /**
-   * Asked once, before the first write, and again after it has failed: then the write fails as well. It must not ask
-   * the captured client, whose only connection may be waiting for the answer.
+   * Asked once, before the first write, and again after it has failed. It must not ask the captured client, whose only
+   * connection may be waiting for the answer.
    */
   readonly tables: () => Promise<ClientTables>
+  /** Writes fail where that fails, rather than go uncaptured. Default: `false`. */
+  readonly strict?: boolean
+  /** Writes go uncaptured, for this reason; the mapped tables are marked once it works. */
+  readonly onMissed?: (error: Error) => void
   /** After a commit that captured something. */
   readonly onCommitted: () => void
 }
@@ -44,7 +48,8 @@ export interface ClientCaptureParts {
 export function clientCapture(options: ClientCaptureOptions): ClientCaptureParts {
   const parent = prismaInternals(options.parent)
   refuseEarlierHooks(parent)
-  const writes = new WriteCapture({ ...options, parent })
+  const { strict = false, onMissed = () => {} } = options
+  const writes = new WriteCapture({ ...options, strict, onMissed, parent })
   const batches = new BatchCapture(writes)
   return {
     query: {

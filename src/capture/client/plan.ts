@@ -62,6 +62,11 @@ export class Planner {
     this.#relations = relations
   }
 
+  /** The mapped tables. */
+  get sources(): readonly string[] {
+    return this.#mapped
+  }
+
   /** `null` where nothing has to be captured. */
   operation(modelName: string, operation: string, args: unknown): Plan | null {
     const model = this.#models.get(modelName)

@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { DirtyEntries, type Entries, sqlState } from './dirty-entries.js'
+import { KnownTables } from './known-tables.js'
 import { takenAway } from './order.js'
-import { type Plan, Planner } from './plan.js'
+import type { Plan, Planner } from './plan.js'
 import { PlannedWrite } from './planned-write.js'
 import type { Operation, PrismaInternals, Transaction } from './prisma-client.js'
 import { sqlOf } from './sql-of.js'
@@ -13,6 +14,8 @@ export interface WriteCaptureOptions {
   readonly parent: PrismaInternals
   readonly schema: string
   readonly tables: () => Promise<ClientTables>
+  readonly strict: boolean
+  readonly onMissed: (error: Error) => void
   readonly onCommitted: () => void
 }
 
@@ -41,11 +44,14 @@ export class WriteCapture {
   readonly #scopes = new AsyncLocalStorage<Scope>()
   /** The transactions under way that {@link watch} was asked for, and whether something was captured in them. */
   readonly #open = new Map<unknown, boolean>()
-  #planner: Planner | undefined
-  #loading: Promise<Planner> | undefined
+  /** Those in which something was not. */
+  readonly #missedIn = new Set<unknown>()
+  readonly #uncaptured = new AsyncLocalStorage<true>()
+  readonly #known: KnownTables
 
   constructor(options: WriteCaptureOptions) {
     this.#options = options
+    this.#known = new KnownTables({ ...options, mark: (sources) => this.#mark(sources) })
     this.#dirty = new DirtyEntries(options.parent, options.schema)
   }
 
@@ -73,24 +79,25 @@ export class WriteCapture {
 
   /** A query hook's work for an operation that may write. */
   operation(operation: Operation): PromiseLike<unknown> {
-    if (this.#planner !== undefined) return this.#run(operation, this.#planner)
+    if (this.#uncaptured.getStore()) return operation.query(operation.args)
+    const { planner } = this.#known
+    if (planner !== undefined) return this.#run(operation, planner)
     if (operation.model === undefined && readsOnly(operation.args)) return operation.query(operation.args)
-    return this.planner().then((planner) => this.#run(operation, planner))
+    return this.#known.get().then((found) => (found === null ? this.#miss(operation) : this.#run(operation, found)))
   }
 
-  /** What it takes to capture an operation; its tables are asked for the first time. */
-  planner(): Promise<Planner> {
-    this.#loading ??= this.#options.tables().then(
-      (tables) => {
-        this.#planner = new Planner(this.#options.parent, tables)
-        return this.#planner
-      },
-      (error) => {
-        this.#loading = undefined
-        throw error
-      },
-    )
-    return this.#loading
+  /** What it takes to capture an operation; `null` where it has to go uncaptured. */
+  planner(): Promise<Planner | null> {
+    return this.#known.get()
+  }
+
+  /** Runs work whose operations are not captured. */
+  async uncaptured<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await this.#uncaptured.run(true, work)
+    } finally {
+      this.#known.miss()
+    }
   }
 
   /** Runs work in a transaction of its own, and says so when something was captured in it. */
@@ -121,12 +128,20 @@ export class WriteCapture {
         if (id !== undefined) this.#open.set(id, false)
       },
       done: () => {
+        if (this.#missedIn.has(id)) this.#known.miss()
         if (this.#open.get(id) === true) this.#options.onCommitted()
       },
       forget: () => {
         this.#open.delete(id)
+        this.#missedIn.delete(id)
       },
     }
+  }
+
+  #miss(operation: Operation): Promise<unknown> {
+    const { transaction } = operation.__internalParams
+    if (transaction !== undefined && this.#open.has(transaction.id)) this.#missedIn.add(transaction.id)
+    return this.uncaptured(async () => operation.query(operation.args))
   }
 
   #run(operation: Operation, planner: Planner): PromiseLike<unknown> {
@@ -146,7 +161,19 @@ export class WriteCapture {
     return outcome.then(({ result }) => result())
   }
 
-  #alone(operation: Operation, plan: Plan): Promise<unknown> {
+  async #alone(operation: Operation, plan: Plan): Promise<unknown> {
+    try {
+      return await this.#inOwnTransaction(operation, plan)
+    } catch (error) {
+      const { keys, marks } = plan
+      if (keys === null || !lacksColumn(error)) throw error
+      // A migration may have renamed the key, which only we have asked for.
+      const unkeyed = { ...plan, keys: null, twin: null, marks: new Set([...marks, keys.source]) }
+      return this.#inOwnTransaction(operation, unkeyed)
+    }
+  }
+
+  #inOwnTransaction(operation: Operation, plan: Plan): Promise<unknown> {
     const { _requestHandler, _globalOmit } = this.#options.parent
     const { clientMethod, callsite } = operation.__internalParams
     const fail = (error: unknown): never => {
@@ -167,12 +194,16 @@ export class WriteCapture {
   /** A procedure that commits cannot run in a transaction: its marks follow it, the one case where they are not atomic. */
   async #afterwards(operation: Operation, plan: Plan): Promise<unknown> {
     const result = await operation.query(operation.args)
-    const marks = [...plan.marks].map((source) => [source, null] as const)
-    await this.transaction({}, rethrow, async (transaction) => {
+    await this.#mark([...plan.marks])
+    return result
+  }
+
+  #mark(sources: readonly string[]): Promise<void> {
+    return this.transaction({}, rethrow, async (transaction) => {
+      const marks = sources.map((source) => [source, null] as const)
       await this.#record(marks, transaction)
       return { result: () => {}, commit: true }
     })
-    return result
   }
 
   async #record(entries: Entries, transaction: Transaction): Promise<void> {
@@ -187,6 +218,7 @@ export class WriteCapture {
     scope.active = false
     await Promise.all(scope.joined)
     const failed = 'error' in result
+    if (failed && plan.keys !== null && lacksColumn(result.error)) this.#known.forget()
     const outcome: Outcome<unknown> = {
       result: () => {
         if ('error' in result) throw result.error
@@ -212,6 +244,11 @@ const invalidTransactionTermination = '2D000'
 
 function rethrow(error: unknown): never {
   throw error
+}
+
+/** A migration has been here. */
+function lacksColumn(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'P2022'
 }
 
 function readsOnly(args: unknown): boolean {
