@@ -6,13 +6,14 @@ import { memory } from './memory.js'
 import { median } from './workload.js'
 import { doors, type WriteResult, writes, writeToAccepted } from './writes.js'
 
-const help = `Usage: npm run bench -- [drain] [one-row] [memory] [latency] [writes] [accepted] [--runs 3] [--rows 200000] [--profile DIR]
+const help = `Usage: npm run bench -- [drain] [one-row] [memory] [latency] [writes] [accepted] [--runs 3] [--rows 200000] [--profile DIR] [--only TEXT]
 
 drain    200,000 rows, 100 a transaction, against pg_recvlogical on the same WAL
 one-row  the same with a row a transaction
 memory   resident memory while one transaction of 500,000 rows drains into an API that takes 50 ms
 latency  commit to recorded, at 200 single-row commits a second
 writes   what a write through Prisma costs with each way of capture, against the plain client in the same run
+         (--only: the kinds whose name holds the text)
 accepted from a write in an idle application that delivers itself until its request is recorded
 Without a name all but one-row. drain and one-row need pg_recvlogical (Debian: postgresql-client).`
 
@@ -22,6 +23,7 @@ const { values, positionals } = parseArgs({
     runs: { type: 'string', default: '3' },
     rows: { type: 'string', default: '200000' },
     profile: { type: 'string' },
+    only: { type: 'string', default: '' },
     help: { type: 'boolean', short: 'h', default: false },
   },
 })
@@ -60,7 +62,7 @@ async function run(name: string, total: number): Promise<void> {
       break
     }
     case 'writes':
-      showWrites(await writes())
+      showWrites(await writes(values.only))
       break
     case 'accepted': {
       const { p50Ms, p99Ms } = await writeToAccepted(60)
