@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pool } from 'pg'
-import { inspectSlot } from '../capture/replication/slot.js'
-import type { Logger } from '../logger.js'
-import { withClient } from './migrate.js'
+import { inspectSlot } from '../../capture/replication/slot.js'
+import type { Logger } from '../../logger.js'
+import { withClient } from '../migrate.js'
 
 /** Between two looks at a slot that another process reads from. */
 const pollMs = 1_000

@@ -1,10 +1,10 @@
-import type { DispatchCounts, Dispatcher } from '../delivery/dispatch.js'
-import { LeaseStore } from '../ledger/leases.js'
-import { DirtyKeys } from './dirty-keys.js'
-import { type Engine, openDispatcher, type Parts } from './engine.js'
+import type { DispatchCounts, Dispatcher } from '../../delivery/dispatch.js'
+import { LeaseStore } from '../../ledger/leases.js'
+import { DirtyKeys } from '../dirty-keys.js'
+import { type Engine, openDispatcher, type Parts } from '../engine.js'
+import { ParkedObjects } from '../parked-objects.js'
+import { Scanner } from '../scan/scanner.js'
 import { Leases } from './leases.js'
-import { ParkedObjects } from './parked-objects.js'
-import { Scanner } from './scanner.js'
 
 /** A write may have marked a table; looking for marks costs two queries, so it is not done for each write. */
 const scanLookMs = 250

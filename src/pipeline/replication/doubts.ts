@@ -1,11 +1,11 @@
 import { escapeIdentifier } from 'pg'
-import type { ResolvedSync } from '../config/resolved.js'
-import { Horizon } from '../ledger/horizon.js'
-import type { Ledger } from '../ledger/ledger.js'
-import type { Logger } from '../logger.js'
-import type { Lsn } from '../lsn.js'
-import type { Databases } from './databases.js'
-import { walPosition } from './wal-position.js'
+import type { ResolvedSync } from '../../config/resolved.js'
+import { Horizon } from '../../ledger/horizon.js'
+import type { Ledger } from '../../ledger/ledger.js'
+import type { Logger } from '../../logger.js'
+import type { Lsn } from '../../lsn.js'
+import type { Databases } from '../databases.js'
+import { walPosition } from '../wal-position.js'
 
 /** How far the horizons jump ahead: a small update of the ledger for each 16 MiB of WAL, or 10,000 dirty keys. */
 const streamStep = 16n * 1024n * 1024n

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { Attendance, Waiting } from '../capture/dirty.js'
-import { type Claimed, type LeaseStore, leaseMs, partitions } from '../ledger/leases.js'
-import type { Logger } from '../logger.js'
+import type { Attendance, Waiting } from '../../capture/dirty.js'
+import { type Claimed, type LeaseStore, leaseMs, partitions } from '../../ledger/leases.js'
+import type { Logger } from '../../logger.js'
 
 /** Between two renewals. */
 const renewMs = 1_500

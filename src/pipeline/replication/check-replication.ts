@@ -1,12 +1,12 @@
-import { checkPublication } from '../capture/replication/publication.js'
-import { checkServer } from '../capture/replication/server.js'
-import { inspectSlot, slotProblem } from '../capture/replication/slot.js'
-import type { ResolvedSync } from '../config/resolved.js'
-import { SyncError } from '../errors.js'
-import type { Logger } from '../logger.js'
-import type { Databases } from './databases.js'
-import { wantedPublication, withClient } from './migrate.js'
-import type { Sources } from './sources.js'
+import { checkPublication } from '../../capture/replication/publication.js'
+import { checkServer } from '../../capture/replication/server.js'
+import { inspectSlot, slotProblem } from '../../capture/replication/slot.js'
+import type { ResolvedSync } from '../../config/resolved.js'
+import { SyncError } from '../../errors.js'
+import type { Logger } from '../../logger.js'
+import type { Databases } from '../databases.js'
+import { wantedPublication, withClient } from '../migrate.js'
+import type { Sources } from '../sources.js'
 
 interface CheckOptions {
   readonly databases: Databases
