@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { readClientTables } from '../capture/client/read-tables.js'
 import type { ClientTables } from '../capture/client/tables.js'
 import type { Mapping, ResolvedSync } from '../config/resolved.js'
@@ -12,8 +13,11 @@ import type { Databases } from '../pipeline/databases.js'
 export async function clientTables(databases: Databases, resolved: ResolvedSync): Promise<ClientTables> {
   const { mappings, schema } = resolved
   const { source, defaultSchema } = databases
-  // Told here, and not by the transaction of the first write.
-  await checkLedger(databases.ledger, schema)
+  // Told here, and not by the transaction of the first write; by the catalogue, since someone may hold the side tables.
+  const { rows } = await source.query('SELECT pg_catalog.to_regclass($1) IS NULL AS missing', [
+    `${pg.escapeIdentifier(schema)}.dirty`,
+  ])
+  if (rows[0]?.missing === true) await checkLedger(source, schema)
   const catalog = await readCatalog(
     source,
     mappings.map(({ table }) => table),

@@ -28,6 +28,8 @@ export class KnownTables {
   #planner: Planner | undefined
   #loading: Promise<Planner | null> | null = null
   #notBeforeMs = 0
+  /** A write has waited for what is being loaded now: no other one does. */
+  #outOfPatience = false
   #missed = false
   #marking = false
 
@@ -61,10 +63,18 @@ export class KnownTables {
 
   #soon(): Promise<Planner | null> {
     if (this.#loading === null && performance.now() < this.#notBeforeMs) return Promise.resolve(null)
+    if (this.#loading !== null && this.#outOfPatience) return Promise.resolve(null)
     this.#loading ??= this.#load().finally(() => {
       this.#loading = null
+      this.#outOfPatience = false
     })
-    return this.#options.strict ? this.#loading : orNull(this.#loading)
+    if (this.#options.strict) return this.#loading
+    return withPatience(this.#loading, () => {
+      this.#outOfPatience = true
+      const hint = 'Writes go on; what they change is found by scanning the mapped tables once these can be read.'
+      const message = `The mapped tables could not be read within ${patienceMs} ms`
+      this.#options.onMissed(new SyncError('DATABASE_UNREACHABLE', message, { hint, retryable: true }))
+    })
   }
 
   async #load(): Promise<Planner | null> {
@@ -97,10 +107,13 @@ export class KnownTables {
   }
 }
 
-async function orNull(loading: Promise<Planner | null>): Promise<Planner | null> {
+async function withPatience(loading: Promise<Planner | null>, onOver: () => void): Promise<Planner | null> {
   let timer: NodeJS.Timeout | undefined
   const patience = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), patienceMs)
+    timer = setTimeout(() => {
+      onOver()
+      resolve(null)
+    }, patienceMs)
   })
   try {
     return await Promise.race([loading, patience])
