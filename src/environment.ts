@@ -19,7 +19,7 @@ export function databaseUrl(given: Given): string {
   const example = 'postgresql://user:password@localhost:5432/shop'
   if (url === undefined || url === '') {
     throw new SyncError('SETTING_MISSING', 'DATABASE_URL is not set', {
-      hint: `Set it in the environment or in the file .env: DATABASE_URL="${example}"${given.orGive ?? ''}`,
+      hint: `Set it in the environment${inFile(given)}: DATABASE_URL="${example}"${given.orGive ?? ''}`,
     })
   }
   const name = given.value ? given.name : 'DATABASE_URL'
@@ -46,7 +46,7 @@ export function apiKey(given?: Given): string {
   const key = (given?.value || process.env.SAFETYKIT_API_KEY)?.trim()
   if (key === undefined || key === '') {
     throw new SyncError('SETTING_MISSING', 'SAFETYKIT_API_KEY is not set', {
-      hint: `Set it in the environment or in the file .env: SAFETYKIT_API_KEY="sk_…"${given?.orGive ?? ''} (without a key: safetykit-sync emulator)`,
+      hint: `Set it in the environment${inFile(given)}: SAFETYKIT_API_KEY="sk_…"${given?.orGive ?? ''} (without a key: safetykit-sync emulator)`,
     })
   }
   if (/^[\x21-\x7e]+$/.test(key)) return key
@@ -89,3 +89,6 @@ export function proxy(): ProxySettings | undefined {
 
 /** What must not be printed, wherever it turns up. */
 export const secrets = (): readonly (string | undefined)[] => [process.env.SAFETYKIT_API_KEY]
+
+/** The command reads a file `.env`; an application that is given the extension does so itself, or not. */
+const inFile = (given: Given | undefined): string => (given?.orGive === undefined ? ' or in the file .env' : '')

@@ -59,7 +59,7 @@ const maxWaiting = 10_000
  * Users write keys by hand: a number arrives as its digits (JavaScript would round a large one), and what is no object at
  * all as a key without columns.
  */
-const keyAsTexts = `CASE WHEN pg_catalog.jsonb_typeof(d.key) = 'object' THEN
+export const keyAsTexts = `CASE WHEN pg_catalog.jsonb_typeof(d.key) = 'object' THEN
   (SELECT coalesce(pg_catalog.jsonb_object_agg(k.key, k.value), '{}') FROM pg_catalog.jsonb_each_text(d.key) AS k)
   ELSE '{}' END`
 
@@ -160,7 +160,13 @@ export class DirtyQueue {
     const values = [this.#options.sources(), [...this.#inHand.keys()], room, partitions]
     const { rows } = await this.#options.pool.query(this.#select, values)
     const keys = rows.map((row) => this.#take(row))
-    if (keys.length > 0) await this.#options.onKeys(keys)
+    try {
+      if (keys.length > 0) await this.#options.onKeys(keys)
+    } catch (error) {
+      // None of them is worked: the next look is to find them again.
+      for (const { seq } of keys) this.#letGo(String(seq))
+      throw error
+    }
     return keys.length
   }
 
@@ -190,13 +196,15 @@ export class DirtyQueue {
     if (settled.length === 0) return
     await this.#options.pool.query(this.#delete, [settled])
     // Only now: a key that was settled but is not deleted yet would be taken over again.
-    for (const seq of settled) {
-      const partition = this.#inHand.get(seq)
-      if (partition === undefined) continue
-      this.#inHand.delete(seq)
-      this.#inHandOf[partition] = this.inHandOf(partition) - 1
-    }
+    for (const seq of settled) this.#letGo(seq)
     this.#settled = this.#settled.slice(settled.length)
+  }
+
+  #letGo(seq: string): void {
+    const partition = this.#inHand.get(seq)
+    if (partition === undefined) return
+    this.#inHand.delete(seq)
+    this.#inHandOf[partition] = this.inHandOf(partition) - 1
   }
 
   #wait(): Promise<void> {

@@ -1,5 +1,6 @@
 import { type Level, pino } from 'pino'
 import { prettyFactory } from 'pino-pretty'
+import { secrets } from '../environment.js'
 import { loggable } from '../loggable.js'
 import type { Logger } from '../logger.js'
 import { redact } from '../redact.js'
@@ -20,7 +21,7 @@ export function createLogger({ level, stream }: LogOptions): Logger {
     ? prettyFactory({ colorize: wantsColor(stream, process.env), singleLine: true, translateTime: 'SYS:HH:MM:ss.l' })
     : undefined
   const write = (line: string): void => {
-    stream.write(redact(pretty === undefined ? line : pretty(line), [process.env.SAFETYKIT_API_KEY]))
+    stream.write(redact(pretty === undefined ? line : pretty(line), secrets()))
   }
   const logger = pino(
     {

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { secrets } from '../environment.js'
 import { redact } from '../redact.js'
 
 type Format = Parameters<typeof styleText>[0]
@@ -22,7 +23,7 @@ export function paintFor(stream: NodeJS.WriteStream): Paint {
 
 /** Writes a text without its secrets, and a line break after it. */
 export function print(stream: NodeJS.WriteStream, text: string): void {
-  stream.write(`${redact(text, [process.env.SAFETYKIT_API_KEY])}\n`)
+  stream.write(`${redact(text, secrets())}\n`)
 }
 
 export function printJson(value: unknown): void {

@@ -72,7 +72,7 @@ export function openAnswers({ parent, resolved, models, options, worker, logger 
       }),
     resend: (name: string, where: unknown) =>
       explained(async () => {
-        if (where === undefined) {
+        if (where === undefined || where === null) {
           const hint = 'Say which rows; {} is every one.'
           throw new SyncError('ARGUMENT_INVALID', `resend was not told which rows of ${name}`, { hint })
         }

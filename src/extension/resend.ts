@@ -52,7 +52,7 @@ export async function resend(model: BoundModel, where: unknown, options: ResendO
   let last: Row | undefined
   do {
     const after = last === undefined ? {} : behind(fields, last)
-    const page = await delegate.findMany({ where: { AND: [where ?? {}, after] }, select, orderBy, take })
+    const page = await delegate.findMany({ where: { AND: [where, after] }, select, orderBy, take })
     const keys = page.map((row) => keyOf(fields, row))
     const found = await readKeys(databases, model, keys)
     if (found.length > 0) await databases.ledger.query(insert, [bound.source, found.map((key) => JSON.stringify(key))])

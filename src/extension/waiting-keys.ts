@@ -1,5 +1,6 @@
 import { escapeIdentifier } from 'pg'
 import type { RowKey } from '../capture/change.js'
+import { keyAsTexts } from '../capture/dirty.js'
 import type { Queryable } from '../ledger/postgres.js'
 
 /** What waits in `dirty` at one moment. */
@@ -14,11 +15,6 @@ export interface WaitingKeys {
 
 /** Whose objects are looked up afterwards. */
 const maxKeys = 10_000
-
-/** A number in a key that a user wrote by hand is its digits; what is no object holds no column. */
-const keyAsText = `CASE WHEN pg_catalog.jsonb_typeof(d.key) = 'object' THEN
-  (SELECT coalesce(pg_catalog.jsonb_object_agg(k.key, k.value), '{}') FROM pg_catalog.jsonb_each_text(d.key) AS k)::text
-  ELSE '{}' END`
 
 /** Looks at the keys that wait, and takes none. */
 export class WaitingKeysView {
@@ -44,7 +40,7 @@ export class WaitingKeysView {
             FROM ${this.#dirty} AS d WHERE d.key IS NULL AND ${of}) AS marked,
          oldest.source, oldest.key
        FROM (SELECT 1) AS one LEFT JOIN (
-         SELECT d.source, ${keyAsText} AS key FROM ${this.#dirty} AS d WHERE d.key IS NOT NULL AND ${of}
+         SELECT d.source, (${keyAsTexts})::text AS key FROM ${this.#dirty} AS d WHERE d.key IS NOT NULL AND ${of}
          ORDER BY d.seq LIMIT $1) AS oldest ON true`,
       values,
     )

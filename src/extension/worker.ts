@@ -139,14 +139,18 @@ export class Worker {
     if (this.#retry !== null) clearTimeout(this.#retry)
     this.#retry = null
     let running: Running | null = null
+    let late = false
     const timer = setTimeout(() => {
       this.#options.logger.warn('What is in flight was not settled in time; it comes again at the next start')
+      late = true
       this.#starting?.abort()
       running?.abandon()
     }, this.#options.stopTimeoutMs)
     try {
       await this.#attempt
       running = this.#running
+      // The time was up before it had come up.
+      if (late) running?.abandon()
       this.#running = null
       this.#failure = null
       this.#failures = 0

@@ -45,7 +45,8 @@ export class LeaseStore {
       ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at`
     const others = `SELECT count(*)::integer FROM ${table}
       WHERE name LIKE 'worker %' AND holder <> $1 AND expires_at > clock_timestamp()`
-    const free = 'l.holder IS NULL OR l.expires_at < clock_timestamp()'
+    // Its own: of a claim or a release whose answer was lost. It asks for none that it knows to have.
+    const free = 'l.holder IS NULL OR l.holder = $1 OR l.expires_at < clock_timestamp()'
     const take = `ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at,
       doubted = greatest(l.doubted, l.through), through = excluded.through
       WHERE ${free}
@@ -73,8 +74,12 @@ export class LeaseStore {
       )
       SELECT name, (${others}) AS others FROM renewed UNION ALL SELECT NULL, (${others})`
     this.#advance = `UPDATE ${table} SET through = $2 WHERE holder = $1 AND name LIKE 'dirty %'`
-    this.#release = `UPDATE ${table} AS l SET holder = NULL, expires_at = NULL, through = 0, doubted = r.doubted
-      FROM unnest($2::text[], $3::bigint[]) AS r (name, doubted) WHERE l.name = r.name AND l.holder = $1`
+    // A doubt stays as long as any key that it may be about: also of a table that does not fit its mapping now.
+    const doubted = `l.doubted > 0 AND EXISTS (
+      SELECT FROM ${pg.escapeIdentifier(options.schema)}.dirty AS d WHERE d.key IS NOT NULL AND d.seq <= l.doubted)`
+    this.#release = `UPDATE ${table} AS l SET holder = NULL, expires_at = NULL, through = 0,
+        doubted = CASE WHEN ${doubted} THEN l.doubted ELSE 0 END
+      WHERE l.name = ANY ($2::text[]) AND l.holder = $1`
     this.#leave = `DELETE FROM ${table} WHERE name = 'worker ' || $1`
   }
 
@@ -108,9 +113,8 @@ export class LeaseStore {
   }
 
   /** Gives leases back, all that was sent under them being recorded. */
-  async release(holder: string, leases: readonly Claimed[]): Promise<void> {
-    const values = [holder, leases.map(({ name }) => name), leases.map(({ doubted }) => String(doubted))]
-    await this.#pool.query(this.#release, values)
+  async release(holder: string, names: readonly string[]): Promise<void> {
+    await this.#pool.query(this.#release, [holder, names])
   }
 
   /** Says that this worker has nothing to do, so that the others share everything. */

@@ -30,7 +30,7 @@ export async function checkInstalled({
   const databases = openDatabases({ databaseUrl, resolved, logger, max: 1, signal })
   try {
     const { source: db, defaultSchema } = databases
-    await checkLedger(db, resolved.schema)
+    await checkLedger(databases.ledger, resolved.schema)
     if (resolved.capture !== 'trigger') return []
     const { all } = await Sources.open({ db, resolved, defaultSchema, logger })
     const tables = all.map(({ bound }) => bound)

@@ -67,7 +67,8 @@ export function openDatabases(options: {
       for (const ofPool of clients) for (const client of ofPool) void client.end()
     },
   }
-  signal?.addEventListener('abort', () => databases.cut(), { once: true })
+  if (signal?.aborted === true) databases.cut()
+  else signal?.addEventListener('abort', () => databases.cut(), { once: true })
   return databases
 }
 

@@ -1,4 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
+import { silentLogger } from '../../src/logger.js'
+import { checkInstalled } from '../../src/pipeline/check-installed.js'
+import { defineSync } from '../../src/sync.js'
 import { rigForTest } from '../support/pipeline.js'
 import { createDatabase } from '../support/postgres.js'
 import { soon } from '../support/soon.js'
@@ -41,6 +44,15 @@ test('the side tables live in another database: nothing of ours is in the source
   await rig.caughtUp()
   expect(rig.sent('products')).toMatchObject({ 1: { deleted: true } })
   expect(rig.versions('products', '2')).toBe(1)
+})
+
+test('what `run` looks at before it starts is looked for where the side tables are', async () => {
+  const ledger = await createDatabase()
+  onTestFinished(() => ledger.drop())
+  const rig = await rigForTest({ sql, tables, settings: { ledgerUrl: ledger.url }, start: false })
+  const config = { capture: 'replication', slot: { name: rig.db.name }, ledgerUrl: ledger.url, tables }
+  const { resolved } = defineSync(config as never)
+  expect(await checkInstalled({ resolved, databaseUrl: rig.db.url, logger: silentLogger })).toEqual([])
 })
 
 test('a ledger that is away for a while loses nothing: the slot waits for it', async () => {

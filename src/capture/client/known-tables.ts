@@ -21,7 +21,8 @@ export interface KnownTablesOptions {
 
 /**
  * What it takes to capture a write, read once. Where that fails (no settings, no side tables, the database of the settings
- * is away), the application's writes go on without being captured, and the tables are marked as soon as it works.
+ * is away), the application's writes go on without being captured, and the tables are marked as soon as it works. What was
+ * missed is known to this process alone: one that ends before leaves a gap.
  */
 export class KnownTables {
   readonly #options: KnownTablesOptions
@@ -31,6 +32,7 @@ export class KnownTables {
   /** A write has waited for what is being loaded now: no other one does. */
   #outOfPatience = false
   #missed = false
+  #again: NodeJS.Timeout | null = null
   #marking = false
 
   constructor(options: KnownTablesOptions) {
@@ -59,22 +61,38 @@ export class KnownTables {
   /** Something was written, or committed, that was not captured: what is marked until now may not cover it. */
   miss(): void {
     this.#missed = true
+    // Without a write to bring it on: the last one may have been missed.
+    this.#again ??= setTimeout(() => {
+      this.#again = null
+      void this.#catchUp()
+    }, againMs).unref()
+  }
+
+  async #catchUp(): Promise<void> {
+    if (this.#planner === undefined) await this.#loadOnce().catch(() => {})
+    if (this.#missed && !this.#marking && this.#planner !== undefined) await this.#mark(this.#planner)
+    if (this.#missed) this.miss()
   }
 
   #soon(): Promise<Planner | null> {
     if (this.#loading === null && performance.now() < this.#notBeforeMs) return Promise.resolve(null)
     if (this.#loading !== null && this.#outOfPatience) return Promise.resolve(null)
-    this.#loading ??= this.#load().finally(() => {
-      this.#loading = null
-      this.#outOfPatience = false
-    })
-    if (this.#options.strict) return this.#loading
-    return withPatience(this.#loading, () => {
+    const loading = this.#loadOnce()
+    if (this.#options.strict) return loading
+    return withPatience(loading, () => {
       this.#outOfPatience = true
       const hint = 'Writes go on; what they change is found by scanning the mapped tables once these can be read.'
       const message = `The mapped tables could not be read within ${patienceMs} ms`
       this.#options.onMissed(new SyncError('DATABASE_UNREACHABLE', message, { hint, retryable: true }))
     })
+  }
+
+  #loadOnce(): Promise<Planner | null> {
+    this.#loading ??= this.#load().finally(() => {
+      this.#loading = null
+      this.#outOfPatience = false
+    })
+    return this.#loading
   }
 
   async #load(): Promise<Planner | null> {
@@ -100,7 +118,7 @@ export class KnownTables {
     try {
       await this.#options.mark(planner.sources)
     } catch {
-      this.#missed = true
+      this.miss()
     } finally {
       this.#marking = false
     }

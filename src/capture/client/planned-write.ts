@@ -4,6 +4,9 @@ import type { Plan } from './plan.js'
 import type { Operation, RequestParams, Transaction } from './prisma-client.js'
 import { type Selection, selectKeys } from './selection.js'
 
+/** They answer how many rows they wrote, where they were not made their `…AndReturn` twin. */
+const counting = new Set(['createMany', 'updateMany', 'deleteMany'])
+
 /** What came of an operation. */
 export type Result = { readonly value: unknown } | { readonly error: unknown }
 
@@ -85,7 +88,7 @@ export class PlannedWrite {
     const raw = this.#operation.model === undefined
     this.#changed += raw
       ? 1
-      : this.#operation.operation === 'deleteMany' && typeof count === 'number'
+      : counting.has(this.#operation.operation) && typeof count === 'number'
         ? count
         : rows.length
     if (selection === null) {

@@ -67,7 +67,7 @@ export async function readWriters(db: Queryable): Promise<readonly string[]> {
   for (let found = -1; found !== writers.size; ) {
     found = writers.size
     for (const each of rest) {
-      const calls = (writer: string): boolean => each.text?.includes(writer) === true
+      const calls = (writer: string): boolean => each.text?.toLowerCase().includes(writer.toLowerCase()) === true
       if (each.text !== null && !writing.test(each.text) && ![...writers].some(calls)) continue
       writers.add(each.name)
       rest.delete(each)

@@ -132,7 +132,7 @@ export class Leases {
 
   async releaseScan(source: string): Promise<void> {
     const name = scanName(source)
-    if (this.#scans.delete(name)) await this.#options.store.release(this.#holder, [{ name, doubted: 0n }])
+    if (this.#scans.delete(name)) await this.#options.store.release(this.#holder, [name])
   }
 
   /** Nothing is to be sent any more: lets go of those who wait for a lease. */
@@ -145,13 +145,13 @@ export class Leases {
    * Gives everything back.
    * @param inDoubt something that was sent could not be recorded: the marks stay for the next holder.
    */
-  async release(queue: LeasedQueue, inDoubt: boolean): Promise<void> {
+  async release(inDoubt: boolean): Promise<void> {
     if (this.#renewal !== null) clearInterval(this.#renewal)
     this.#renewal = null
     // What is not given back ends by itself, with its marks.
     if (inDoubt || !this.valid) return
-    for (const name of this.#scans) await this.#options.store.release(this.#holder, [{ name, doubted: 0n }])
-    await this.#releasePartitions([...this.#partitions.keys()], queue)
+    for (const name of this.#scans) await this.#options.store.release(this.#holder, [name])
+    await this.#releasePartitions([...this.#partitions.keys()])
     await this.#options.store.leave(this.#holder)
   }
 
@@ -186,7 +186,7 @@ export class Leases {
   async #giveBack(queue: LeasedQueue, nowMs: number): Promise<void> {
     const idle = queue.inHand === 0 && nowMs - this.#lastWorkMs > idleMs
     if (idle && this.#renewal !== null) {
-      await this.#releasePartitions([...this.#partitions.keys()], queue)
+      await this.#releasePartitions([...this.#partitions.keys()])
       if (this.#scans.size > 0) return
       clearInterval(this.#renewal)
       this.#renewal = null
@@ -203,24 +203,20 @@ export class Leases {
         lease.draining = false
         more += 1
       }
-      if (lease.draining && queue.inHandOf(partition) === 0) await this.#releasePartitions([partition], queue)
+      if (lease.draining && queue.inHandOf(partition) === 0) await this.#releasePartitions([partition])
     }
   }
 
-  /** Doubts that were taken over stay as long as their keys do. */
-  async #releasePartitions(numbers: readonly number[], queue: LeasedQueue): Promise<void> {
+  async #releasePartitions(numbers: readonly number[]): Promise<void> {
     if (numbers.length === 0) return
     const leases = numbers.flatMap((number) => this.#partitions.get(number) ?? [])
-    const doubted = leases.some((lease) => lease.doubted > 0n)
-    const waiting = doubted ? (await queue.peek()).partitions : []
-    const released = leases.map((lease) => ({
-      name: lease.name,
-      doubted: waiting.includes(partitionNumber(lease.name)) ? lease.doubted : 0n,
-    }))
     // Before it is done: a renewal at the same time must not take it for lost.
     for (const number of numbers) this.#partitions.delete(number)
     try {
-      await this.#options.store.release(this.#holder, released)
+      await this.#options.store.release(
+        this.#holder,
+        leases.map(({ name }) => name),
+      )
     } catch (error) {
       for (const lease of leases) this.#partitions.set(partitionNumber(lease.name), lease)
       throw error

@@ -147,7 +147,7 @@ class Life {
     const { inDoubt } = await stopped
     try {
       await this.#dirty.flush()
-      await this.#leases.release(this.#dirty, inDoubt)
+      await this.#leases.release(inDoubt)
     } catch (error) {
       // What was settled is settled; the keys are found unchanged, and the leases end by themselves.
       this.#parts.logger.warn('The keys that are settled could not be deleted, nor the leases given back', { error })
