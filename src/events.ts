@@ -1,3 +1,4 @@
+import type { Evaluation } from './evaluation.js'
 import type { Logger } from './logger.js'
 
 /**
@@ -20,6 +21,8 @@ export interface SyncEvents {
     readonly error: { readonly code: string; readonly status: number | null; readonly message: string }
     readonly retryAt: Date | null
   }
+  /** SafetyKit evaluated an object, and the ledger holds what it said. */
+  readonly evaluated: Evaluation
   /** The worker could not start, or has ended by itself. It tries again where the error may mend itself. */
   readonly error: { readonly error: Error }
 }

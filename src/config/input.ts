@@ -1,5 +1,6 @@
+import type { Evaluation } from '../evaluation.js'
 import type { Models } from './models.js'
-import type { DeliverySettings, Json, ParkingSettings, ResolvedSync } from './resolved.js'
+import type { DeliverySettings, ImportSettings, Json, ParkingSettings, ResolvedSync } from './resolved.js'
 import type { ApiSettings, ComputedInput, FieldOptions, IdInput } from './settings.js'
 import type { ContentType, DisplayHintType } from './words.js'
 
@@ -18,6 +19,25 @@ export interface SyncOptions {
   readonly parking?: Partial<ParkingSettings>
   /** Bytes of changes held in memory before the stream is paused. Default: 8 MiB. */
   readonly maxPendingBytes?: number
+  /** When a backfill sends files rather than requests: from 5,000 objects a table, in files of 64 MiB. */
+  readonly import?: Partial<ImportSettings>
+  readonly scan?: {
+    /**
+     * Compares all mapped tables with the ledger so often, and sends what was missed: `'24h'`, `'7d'`. Default: only when
+     * something is known to be missed.
+     */
+    readonly every?: `${number}${'s' | 'm' | 'h' | 'd'}`
+  }
+  /**
+   * How SafetyKit's evaluations come back to `objects`: by asking for them, by webhooks (`sync.webhook()`, or
+   * `safetykit-sync run --webhook-port`), or not at all. Default: `'poll'`.
+   */
+  readonly results?: 'poll' | 'webhook' | 'off'
+  /**
+   * Acts on an evaluation: hides a product, informs a seller. Called before the evaluation is recorded, and again where it
+   * threw or the process died in between, so what it does has to bear being done twice.
+   */
+  readonly onResult?: (evaluation: Evaluation) => unknown
 }
 
 /** The form over a Prisma client. */

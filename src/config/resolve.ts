@@ -29,6 +29,8 @@ export function resolve(config: unknown, source: Source): ResolvedSync {
     ...options,
     deliver: options.deliver ?? (sidecar ? 'sidecar' : 'inline'),
     ledgerUrl: options.ledgerUrl ?? null,
+    scan: { everyMs: options.scan.every ?? null },
+    onResult: options.onResult ?? null,
     mappings: placed.map(({ mapping }) => mapping),
   }
 }

@@ -1,3 +1,5 @@
+import type { Evaluation } from '../evaluation.js'
+
 /** A JSON value, as it is sent. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
@@ -78,6 +80,34 @@ export interface ResolvedSync {
   readonly parking: ParkingSettings
   /** Bytes of changes held in memory before the stream is paused. Default: 8 MiB. */
   readonly maxPendingBytes: number
+  readonly import: ImportSettings
+  /** Tables are scanned for what was missed so often; `everyMs: null`: only when something is known to be missed. */
+  readonly scan: { readonly everyMs: number | null }
+  /**
+   * How the evaluations come back: asked for, sent by webhooks (and asked for only where none came), or not at all.
+   * Default: `'poll'`.
+   */
+  readonly results: 'poll' | 'webhook' | 'off'
+  /**
+   * Called with each evaluation before it is recorded, at least once: a process that dies in between, or a function that
+   * throws, has it called again. An evaluation of a request that a newer one has replaced is left out.
+   */
+  readonly onResult: ((evaluation: Evaluation) => unknown) | null
+}
+
+/** When a backfill sends files rather than requests, and how large they are. */
+export interface ImportSettings {
+  /** With fewer objects to send in a table, they go as ongoing changes do. Default: 5,000. */
+  readonly minObjects: number
+  /** Bytes of a file at most. Default: 64 MiB. */
+  readonly maxPartBytes: number
+  /** Objects of a file at most. Default: 250,000. */
+  readonly maxPartObjects: number
+  /**
+   * Where files stand until they are uploaded and recorded: about three times `maxPartBytes`, readable by this user alone.
+   * `null` is a folder in the system's one for temporary files.
+   */
+  readonly spoolDirectory: string | null
 }
 
 export interface DeliverySettings {

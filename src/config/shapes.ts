@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Evaluation } from '../evaluation.js'
 import type { MappedRow } from './resolved.js'
 import { contentTypes, displayHints } from './words.js'
 
@@ -18,6 +19,12 @@ const identifier = (initial: string) =>
 const namespace = z.string().regex(/^[A-Za-z0-9_-]+$/, 'may hold letters, digits, _ and -, and nothing else')
 const sentName = z.string().min(1, 'has to name something')
 const callback = <F>() => z.custom<F>((value) => typeof value === 'function', 'has to be a function')
+
+const unitsMs = { s: 1_000, m: minutes, h: hours, d: 24 * hours }
+const duration = z
+  .string()
+  .regex(/^[1-9]\d{0,5}[smhd]$/, "has to be a number of s, m, h or d, as in '24h'")
+  .transform((text) => Number(text.slice(0, -1)) * unitsMs[text.slice(-1) as keyof typeof unitsMs])
 
 /** All settings but the mappings themselves. */
 export const optionsShape = z.strictObject({
@@ -59,6 +66,17 @@ export const optionsShape = z.strictObject({
     })
     .prefault({}),
   maxPendingBytes: count(8 * 1024 * 1024),
+  import: z
+    .strictObject({
+      minObjects: wait(5_000),
+      maxPartBytes: count(64 * 1024 * 1024),
+      maxPartObjects: count(250_000),
+      spoolDirectory: z.string().min(1, 'has to be a path').nullable().default(null),
+    })
+    .prefault({}),
+  scan: z.strictObject({ every: duration.optional() }).prefault({}),
+  results: z.enum(['poll', 'webhook', 'off']).default('poll'),
+  onResult: callback<(evaluation: Evaluation) => unknown>().optional(),
 })
 
 const apiSettings = {

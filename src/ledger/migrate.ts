@@ -2,6 +2,7 @@ import pg from 'pg'
 import { SyncError } from '../errors.js'
 import { sideTables } from './migrations/001-side-tables.js'
 import { leases } from './migrations/002-leases.js'
+import { backfillAndResults } from './migrations/003-backfill-and-results.js'
 import type { Queryable } from './postgres.js'
 
 /** In order; the number is the version. Never edited once released, only added to. */
@@ -12,6 +13,7 @@ const migrations: readonly {
 }[] = [
   { version: 1, name: 'side tables', sql: sideTables },
   { version: 2, name: 'leases', sql: leases },
+  { version: 3, name: 'imports and results', sql: backfillAndResults },
 ]
 
 /** The version of the side tables that this package works with. */

@@ -2,12 +2,15 @@ import pg from 'pg'
 import type { RowKey } from '../capture/change.js'
 import type { Queryable } from './postgres.js'
 
+/** Something may have been missed, or someone asked for it. */
+export type ScanReason = 'mark' | 'backfill'
+
 /** A scan that was started, as it stands in `scans`. */
 export interface Run {
   readonly source: string
   /** When it was started, by the database's clock: who holds an older run writes nothing any more. */
   readonly startedAt: string
-  readonly reason: string
+  readonly reason: ScanReason
   /** What the last step has left; null at the beginning. */
   readonly cursor: unknown
 }
@@ -35,12 +38,12 @@ export class ScanStore {
     return rows.map(({ source }) => String(source))
   }
 
-  /** The scans of these tables that were started and have not come to their end. */
-  async unfinished(sources: readonly string[]): Promise<readonly Run[]> {
+  /** The scans of these tables, for a reason, that were started and have not come to their end. */
+  async unfinished(sources: readonly string[], reason: ScanReason): Promise<readonly Run[]> {
     const { rows } = await this.#pool.query(
       `SELECT source, started_at::text, reason, cursor FROM ${this.#scans}
-       WHERE finished_at IS NULL AND source = ANY($1::text[]) ORDER BY started_at`,
-      [sources],
+       WHERE finished_at IS NULL AND source = ANY($1::text[]) AND reason = $2 ORDER BY started_at`,
+      [sources, reason],
     )
     return rows.map(runOf)
   }
@@ -49,12 +52,12 @@ export class ScanStore {
    * Begins a scan from the start, and deletes the marks that it serves: those that this statement sees. What they stand
    * for is committed, so it is read after this.
    */
-  async start(source: string, reason: string): Promise<Run> {
+  async start(source: string, reason: ScanReason): Promise<Run> {
     const { rows } = await this.#pool.query(
       `WITH served AS (DELETE FROM ${this.#dirty} WHERE source = $1 AND key IS NULL)
        INSERT INTO ${this.#scans} (source, cursor, reason, started_at, updated_at, finished_at)
        VALUES ($1, NULL, $2, clock_timestamp(), clock_timestamp(), NULL)
-       ON CONFLICT (source) DO UPDATE SET cursor = NULL, reason = excluded.reason, started_at = excluded.started_at,
+       ON CONFLICT (source, reason) DO UPDATE SET cursor = NULL, reason = excluded.reason, started_at = excluded.started_at,
          updated_at = excluded.updated_at, finished_at = NULL
        RETURNING source, started_at::text, reason, cursor`,
       [source, reason],
@@ -86,13 +89,13 @@ export class ScanStore {
       `WITH moved AS (
          UPDATE ${this.#scans} SET cursor = $3::jsonb, updated_at = clock_timestamp(),
            finished_at = CASE WHEN $4::boolean THEN clock_timestamp() END
-         WHERE source = $1 AND started_at = $2::timestamptz AND finished_at IS NULL RETURNING 1
+         WHERE source = $1 AND started_at = $2::timestamptz AND reason = $6 AND finished_at IS NULL RETURNING 1
        ), marked AS (
          INSERT INTO ${this.#dirty} (source, key)
          SELECT $1, key FROM unnest($5::jsonb[]) AS key WHERE EXISTS (SELECT FROM moved)
        )
        SELECT EXISTS (SELECT FROM moved) AS moved`,
-      [run.source, run.startedAt, to.cursor, to.finished, keys.map((key) => JSON.stringify(key))],
+      [run.source, run.startedAt, to.cursor, to.finished, keys.map((key) => JSON.stringify(key)), run.reason],
     )
     return rows[0]?.moved === true
   }
@@ -143,6 +146,6 @@ export class ScanStore {
 const runOf = (row: Record<string, unknown>): Run => ({
   source: String(row.source),
   startedAt: String(row.started_at),
-  reason: String(row.reason),
+  reason: row.reason as ScanReason,
   cursor: row.cursor ?? null,
 })

@@ -114,7 +114,7 @@ export async function scanRig(options: {
     served: () =>
       soon(async () => {
         // In this order: a mark becomes a run in one step.
-        const left = [...(await scans.marked(names)), ...(await scans.unfinished(names))]
+        const left = [...(await scans.marked(names)), ...(await scans.unfinished(names, 'mark'))]
         if (left.length > 0) throw new Error(`${left.length} scans are left: ${JSON.stringify(log.slice(-3))}`)
       }),
     async waiting(source) {
@@ -164,7 +164,7 @@ export async function scanRig(options: {
       const receipt = { namespace, requestId: `req_${requests}`, acceptedAt: new Date(), objects: [object] }
       await ledger.record({ receipts: [receipt], parked: [], deferred: [], unparked: [] })
     },
-    runs: () => scans.unfinished(names),
+    runs: () => scans.unfinished(names, 'mark'),
   }
   return rig
 

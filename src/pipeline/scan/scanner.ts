@@ -122,7 +122,7 @@ export class Scanner {
     const names = this.#fitting()
     // In this order, a mark that becomes a run meanwhile is seen as one of them.
     const marked = await this.#scans.marked(names)
-    const unfinished = (await this.#scans.unfinished(names)).map(({ source }) => source)
+    const unfinished = (await this.#scans.unfinished(names, 'mark')).map(({ source }) => source)
     const due = [...new Set([...unfinished, ...marked])]
     for (const source of due) {
       if (this.#stopping.signal.aborted) return
@@ -161,7 +161,7 @@ export class Scanner {
   async #scan(source: string): Promise<void> {
     const { before, logger } = this.#options
     const { signal } = this.#stopping
-    const [left] = await this.#scans.unfinished([source])
+    const [left] = await this.#scans.unfinished([source], 'mark')
     if (left === undefined && (await this.#scans.marked([source])).length === 0) return
     const run = left ?? (await this.#scans.start(source, 'mark'))
     await before?.(source, signal)
