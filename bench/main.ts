@@ -1,12 +1,13 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { type BackfillResult, backfill } from './backfill.js'
 import { type DrainResult, drain } from './drain.js'
 import { latency } from './latency.js'
 import { memory } from './memory.js'
 import { median } from './workload.js'
 import { doors, type WriteResult, writes, writeToAccepted } from './writes.js'
 
-const help = `Usage: npm run bench -- [drain] [one-row] [memory] [latency] [writes] [accepted] [--runs 3] [--rows 200000] [--profile DIR] [--only TEXT]
+const help = `Usage: npm run bench -- [drain] [one-row] [memory] [latency] [writes] [accepted] [backfill] [--runs 3] [--rows N] [--profile DIR] [--only TEXT]
 
 drain    200,000 rows, 100 a transaction, against pg_recvlogical on the same WAL
 one-row  the same with a row a transaction
@@ -15,13 +16,14 @@ latency  commit to recorded, at 200 single-row commits a second
 writes   what a write through Prisma costs with each way of capture, against the plain client in the same run
          (--only: the kinds whose name holds the text)
 accepted from a write in an idle application that delivers itself until its request is recorded
-Without a name all but one-row. drain and one-row need pg_recvlogical (Debian: postgresql-client).`
+backfill 1,000,000 rows of which the ledger knows nothing, by import, against COPY of the mapped columns to STDOUT
+Without a name all but one-row. drain and one-row need pg_recvlogical, backfill needs psql (Debian: postgresql-client).`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     runs: { type: 'string', default: '3' },
-    rows: { type: 'string', default: '200000' },
+    rows: { type: 'string' },
     profile: { type: 'string' },
     only: { type: 'string', default: '' },
     help: { type: 'boolean', short: 'h', default: false },
@@ -31,8 +33,8 @@ const { values, positionals } = parseArgs({
 if (values.help) {
   console.log(help)
 } else {
-  const wanted = positionals.length > 0 ? positionals : ['drain', 'memory', 'latency', 'writes', 'accepted']
-  const total = Number(values.rows)
+  const wanted = positionals.length > 0 ? positionals : ['drain', 'memory', 'latency', 'writes', 'accepted', 'backfill']
+  const total = Number(values.rows ?? 200_000)
   console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}\n`)
   for (const name of wanted) await run(name, total)
 }
@@ -61,6 +63,9 @@ async function run(name: string, total: number): Promise<void> {
       console.log(`  p50 ${p50Ms.toFixed(0)} ms (bar: 60), p99 ${p99Ms.toFixed(0)} ms (bar: 250)\n`)
       break
     }
+    case 'backfill':
+      showBackfill(await backfill({ total: Number(values.rows ?? 1_000_000), runs, profile: values.profile }))
+      break
     case 'writes':
       showWrites(await writes(values.only))
       break
@@ -88,6 +93,21 @@ function showDrain({ label, reader, sidecar, ratios, costs }: DrainResult): void
     line(run + 1, ...rates, ratio.toFixed(2), '|', ...micros)
   }
   console.log(`  median ratio ${median(ratios).toFixed(2)}\n`)
+}
+
+function showBackfill({ total, runs }: BackfillResult): void {
+  console.log(
+    `Backfill of ${total.toLocaleString('en')} rows by import, until all is recorded (bar: 0.2; memory 200 MB)\n`,
+  )
+  const line = (...cells: readonly (string | number)[]) =>
+    console.log(`  ${cells.map((cell, at) => String(cell).padStart(at === 0 ? 3 : 12)).join('')}`)
+  line('run', 'COPY', 'backfill', 'ratio', 'MiB', '|  µs a row:', 'process', 'Postgres', 'API')
+  for (const [run, { copy, backfill: rate, ratio, peakMb, costs }] of runs.entries()) {
+    const rates = [copy, rate].map((perSecond) => `${(perSecond / 1000).toFixed(0)}k/s`)
+    const micros = [costs.process, costs.postgres, costs.api].map((used) => used.toFixed(1))
+    line(run + 1, ...rates, ratio.toFixed(2), peakMb.toFixed(0), '|', ...micros)
+  }
+  console.log(`  median ratio ${median(runs.map(({ ratio }) => ratio)).toFixed(2)}\n`)
 }
 
 function showWrites(results: readonly WriteResult[]): void {

@@ -23,13 +23,19 @@ export const rows = (from: string, to: string): string => `
          n % 5000, ARRAY['furniture', 'chair', 'oak'], jsonb_build_object('colour', 'brown', 'legs', 4, 'lot', md5(n::text))
   FROM generate_series(${from}, ${to}) AS n`
 
+export interface Names {
+  readonly schema: string
+  readonly slot: string
+  readonly capture?: 'trigger' | 'replication'
+}
+
 /** What `safetykit-sync` is told: every column but `view_count`. */
-const config = (names: { readonly schema: string; readonly slot: string }): string => `
+const config = ({ schema, slot, capture = 'replication' }: Names): string => `
   import { defineSync } from ${JSON.stringify(pathToFileURL(path.join(root, 'dist/index.js')).href)}
   export default defineSync({
-    capture: 'replication',
-    schema: ${JSON.stringify(names.schema)},
-    slot: { name: ${JSON.stringify(names.slot)} },
+    capture: ${JSON.stringify(capture)},
+    schema: ${JSON.stringify(schema)},
+    slot: { name: ${JSON.stringify(slot)} },
     tables: {
       'public.products': {
         namespace: 'products',
@@ -45,7 +51,7 @@ export interface Stage {
   readonly db: pg.Client
   /** One more connection. */
   connect(): Promise<pg.Client>
-  configure(names: { readonly schema: string; readonly slot: string }): string
+  configure(names: Names): string
   close(): Promise<void>
 }
 
@@ -91,6 +97,10 @@ export interface Command {
   sees(text: string): Promise<string>
   /** The largest resident memory so far, in MiB. */
   peakMemoryMb(): number
+  /** Waits for its end by itself. Throws where it failed. */
+  ended(): Promise<void>
+  /** The same, and what it has cost: its largest resident memory, and seconds of processor time, up to its last moments. */
+  measured(): Promise<{ readonly peakMb: number; readonly cpu: number }>
   stop(): Promise<void>
 }
 
@@ -106,8 +116,30 @@ export function startCommand(
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)))
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve))
+  const ended = async (): Promise<void> => {
+    const code = await exited
+    if (code !== 0) throw new Error(`${args[0]} ended with ${code}:\n${output}`)
+  }
+  const peakMemoryMb = (): number => {
+    const status = readFileSync(`/proc/${child.pid}/status`, 'utf8')
+    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024
+  }
   return {
     process: child,
+    ended,
+    peakMemoryMb,
+    async measured() {
+      let last = { peakMb: 0, cpu: 0 }
+      const timer = setInterval(() => {
+        try {
+          last = { peakMb: Math.max(last.peakMb, peakMemoryMb() || 0), cpu: cpuSeconds(child.pid) }
+        } catch {
+          // It has just ended.
+        }
+      }, 50)
+      await ended().finally(() => clearInterval(timer))
+      return last
+    },
     async sees(text) {
       for (;;) {
         const line = output.split('\n').find((candidate) => candidate.includes(text))
@@ -116,14 +148,9 @@ export function startCommand(
         await sleep(5)
       }
     },
-    peakMemoryMb() {
-      const status = readFileSync(`/proc/${child.pid}/status`, 'utf8')
-      return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024
-    },
     async stop() {
       child.kill('SIGTERM')
-      const code = await exited
-      if (code !== 0) throw new Error(`${args[0]} ended with ${code}:\n${output}`)
+      await ended()
     },
   }
 }
@@ -141,6 +168,12 @@ export async function startEmulator(
 export function cpuSeconds(pid: number | undefined): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
   return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
+/** Seconds of processor time of a server's backends that have ended. */
+export function endedBackendSeconds(postmaster: number | undefined): number {
+  const fields = readFileSync(`/proc/${postmaster}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  return (Number(fields[13]) + Number(fields[14])) / 100
 }
 
 export async function until(check: () => Promise<boolean>, everyMs: number): Promise<void> {

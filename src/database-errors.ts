@@ -33,6 +33,17 @@ export function explainDatabaseError(error: unknown, databaseUrl: string): unkno
   return new SyncError(known.code, known.message, { cause: error, hint: known.hint })
 }
 
+/** Whether the same may succeed later without anyone changing anything: the server is away, or asks for another attempt. */
+export function mayPass(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  if (isSyncError(error)) return error.retryable
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  // `pg` names no code where a connection ends in the middle of a query.
+  if (code === undefined) return error.constructor === Error
+  if (error instanceof pg.DatabaseError) return /^(08|57P|53|40)/.test(code)
+  return networkCodes.includes(code)
+}
+
 interface Refusal {
   readonly code: 'DATABASE_UNREACHABLE' | 'DATABASE_UNFIT'
   readonly message: string

@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { SyncError } from './errors.js'
 
 // The settings that stand in the environment. What was given elsewhere (a flag, an option of the extension) goes first.
@@ -87,8 +89,35 @@ export function proxy(): ProxySettings | undefined {
   }
 }
 
+/** Where the files of imports stand, unless it is set: a folder for each user, since others may not read them. */
+export const temporaryDirectory = (): string => path.join(tmpdir(), `safetykit-sync-${process.getuid?.() ?? 'user'}`)
+
+/**
+ * The secrets that webhooks are signed with: as given, else those in `SAFETYKIT_WEBHOOK_SECRET`, with spaces between them.
+ * @throws {SyncError} `SETTING_MISSING`, or `CONFIG_INVALID` where one of them is none.
+ */
+export function webhookSecrets(given?: Given): readonly string[] {
+  const name = given?.value ? given.name : 'SAFETYKIT_WEBHOOK_SECRET'
+  const found = webhookSecretsOf(given?.value || process.env.SAFETYKIT_WEBHOOK_SECRET)
+  if (found.length === 0) {
+    throw new SyncError('SETTING_MISSING', 'SAFETYKIT_WEBHOOK_SECRET is not set', {
+      hint: `SafetyKit shows it beside the webhook. Set it in the environment${inFile(given)}: SAFETYKIT_WEBHOOK_SECRET="whsec_…"${given?.orGive ?? ''} (several, with spaces between them, while it is changed)`,
+    })
+  }
+  if (found.every((secret) => /^(whsec_)?[A-Za-z0-9+/]{4,}={0,2}$/.test(secret))) return found
+  throw new SyncError('CONFIG_INVALID', `${name} is not a secret of a webhook`, {
+    hint: 'Copy it once more: whsec_, and then letters, digits, + and / (base64).',
+  })
+}
+
+const webhookSecretsOf = (value: string | undefined): string[] =>
+  value?.split(/\s+/).filter((part) => part !== '') ?? []
+
 /** What must not be printed, wherever it turns up. */
-export const secrets = (): readonly (string | undefined)[] => [process.env.SAFETYKIT_API_KEY]
+export const secrets = (): readonly (string | undefined)[] => [
+  process.env.SAFETYKIT_API_KEY,
+  ...webhookSecretsOf(process.env.SAFETYKIT_WEBHOOK_SECRET),
+]
 
 /** The command reads a file `.env`; an application that is given the extension does so itself, or not. */
 const inFile = (given: Given | undefined): string => (given?.orGive === undefined ? ' or in the file .env' : '')

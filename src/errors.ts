@@ -25,6 +25,12 @@
  * | `API_UNEXPECTED` | The API answered something that its contract does not know. It is retried. |
  * | `OBJECT_TOO_LARGE` | One object alone exceeds the size of a request. It is parked. |
  * | `OBJECT_INVALID` | A computed field threw or gave a value that is not JSON. The object is parked. |
+ * | `UPLOAD_REFUSED` | Object storage refused the file of an import. Nothing of it was taken; the same backfill goes on where it was. |
+ * | `SPOOL_UNFIT` | The folder for the files of imports is full or cannot be written. The same backfill goes on where it was. |
+ * | `BACKFILL_RUNNING` | Another process backfills the same table. |
+ * | `REQUEST_FAILED` | SafetyKit took a request and could not process it. Its objects are `failed`; those of an import are sent again. |
+ * | `RESULTS_MISSING` | SafetyKit has not finished a request within 7 days. It is not asked about any more. |
+ * | `ANSWER_TOO_LARGE` | The results of a request are too large for an answer of the API. They are not recorded. |
  * | `STREAM_BROKEN` | The replication stream ended or sent what cannot be read. It is reconnected. |
  * | `ARGUMENT_INVALID` | A question to `$safetykit` names what is not mapped, or an id that is none. |
  * | `INTERNAL` | A bug in this package. |
@@ -52,6 +58,12 @@ export type ErrorCode =
   | 'API_UNEXPECTED'
   | 'OBJECT_TOO_LARGE'
   | 'OBJECT_INVALID'
+  | 'UPLOAD_REFUSED'
+  | 'SPOOL_UNFIT'
+  | 'BACKFILL_RUNNING'
+  | 'REQUEST_FAILED'
+  | 'RESULTS_MISSING'
+  | 'ANSWER_TOO_LARGE'
   | 'STREAM_BROKEN'
   | 'ARGUMENT_INVALID'
   | 'INTERNAL'

@@ -1,12 +1,16 @@
 import type { ResolvedSync } from './config/resolved.js'
 import { SafetyKitClient } from './delivery/client.js'
 import type { DispatchCounts } from './delivery/dispatch.js'
+import { ObjectStorage } from './delivery/import/storage.js'
+import { temporaryDirectory } from './environment.js'
 import type { SyncError } from './errors.js'
 import type { EventSink } from './events.js'
 import { Ledger } from './ledger/ledger.js'
 import { checkLedger } from './ledger/migrate.js'
 import { type Logger, silentLogger } from './logger.js'
 import { namespaceSchemas } from './mapping/settings.js'
+import { Backfill } from './pipeline/backfill/backfill.js'
+import type { BackfillReport, BackfillRequest } from './pipeline/backfill/report.js'
 import { checkReadable } from './pipeline/check-readable.js'
 import { openDatabases } from './pipeline/databases.js'
 import type { Engine, Parts } from './pipeline/engine.js'
@@ -63,6 +67,12 @@ export interface Pipeline {
   wake(): void
   /** Gives back at once what other workers could go on with; for a process that may be frozen now. */
   rest(): Promise<void>
+  /**
+   * Walks mapped tables and sends what differs from the ledger; resolves once all of it is settled. Where it is stopped,
+   * or fails, the next one that is asked for the same goes on where it was.
+   * @throws {SyncError} `ARGUMENT_INVALID` where the request names what is not mapped or its `where` is none.
+   */
+  backfill(request: BackfillRequest): Promise<BackfillReport>
   /** Takes no more, settles what is in flight, acks. */
   stop(): Promise<void>
   /**
@@ -108,16 +118,20 @@ class RunningPipeline implements Pipeline {
   readonly #parts: Parts
   readonly #engine: Engine
   readonly #stopping = new AbortController()
+  readonly #options: PipelineOptions
+  readonly #settingsPushed: Promise<void>
   #failure: { readonly error: unknown } | null = null
 
   constructor(options: PipelineOptions & { readonly logger: Logger }, opened: Opened) {
     const { resolved, databaseUrl, logger, events, apiKey, baseUrl, proxy } = options
     const { requestTimeoutMs: timeoutMs, maxConcurrency: maxConnections } = resolved.delivery
+    this.#options = options
     this.#parts = {
       ...opened,
       resolved,
       databaseUrl,
       client: new SafetyKitClient({ apiKey, baseUrl, proxy, timeoutMs, maxConnections }),
+      proxy,
       events,
       logger,
       signal: this.#stopping.signal,
@@ -125,6 +139,7 @@ class RunningPipeline implements Pipeline {
     }
     this.#engine =
       resolved.capture === 'replication' ? new ReplicationEngine(this.#parts) : new WorkerEngine(this.#parts)
+    this.#settingsPushed = this.#pushSettings()
     this.done = this.#run()
     // The command listens to `done`; a library user may not, and must not die of it.
     this.done.catch(() => {})
@@ -140,6 +155,23 @@ class RunningPipeline implements Pipeline {
 
   rest(): Promise<void> {
     return this.#engine.rest()
+  }
+
+  async backfill(request: BackfillRequest): Promise<BackfillReport> {
+    const { proxy } = this.#options
+    const storage = new ObjectStorage({ proxy })
+    const alive = setInterval(() => {}, 60_000)
+    try {
+      await this.#settingsPushed
+      const spoolDirectory = this.#parts.resolved.import.spoolDirectory ?? temporaryDirectory()
+      const onKeys = (): void => this.#engine.wake()
+      return await new Backfill({ parts: this.#parts, storage, spoolDirectory, onKeys }).run(request)
+    } catch (error) {
+      throw this.#failure === null ? error : this.#failure.error
+    } finally {
+      clearInterval(alive)
+      await storage.destroy()
+    }
   }
 
   async stop(): Promise<void> {
@@ -165,7 +197,7 @@ class RunningPipeline implements Pipeline {
   async #run(): Promise<void> {
     const misfits = setInterval(() => this.#checkMisfits(), misfitCheckMs).unref()
     try {
-      await this.#pushSettings()
+      await this.#settingsPushed
       if (!this.#stopping.signal.aborted) await this.#engine.run()
     } catch (error) {
       this.#failure ??= { error }

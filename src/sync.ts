@@ -6,6 +6,9 @@ import { modelsAsSource, runtimeModels, tablesAsTheyAre } from './config/source.
 import { ConfigError } from './errors.js'
 import type { Extension, ExtensionOptions } from './extension/options.js'
 import { createExtension } from './extension.js'
+import type { BackfillReport } from './pipeline/backfill/report.js'
+import { type BackfillOptions, runBackfill } from './pipeline/run-backfill.js'
+import { createWebhook, type WebhookHandler, type WebhookOptions } from './webhook.js'
 
 // Of the registry, not of this module: a configuration may have been loaded through another copy of the package.
 const brand: unique symbol = Symbol.for('prisma-extension-safetykit.sync')
@@ -15,6 +18,31 @@ export interface Sync {
   readonly [brand]: true
   /** Every name resolved, every default filled in. */
   readonly resolved: ResolvedSync
+  /**
+   * Sends what SafetyKit does not have as it is: all rows the first time, nothing where all is in step. It may run beside a
+   * sidecar and beside the application; whatever ends it, the next one that is asked for the same goes on where it was.
+   * Resolves once all of it is settled.
+   *
+   * @example
+   * ```ts
+   * const { tables } = await sync.backfill({ models: ['Product'], onProgress: ({ rows }) => console.log(rows) })
+   * ```
+   * @throws {SyncError} where the database cannot serve, the API refuses the key, or files cannot be written or uploaded.
+   */
+  backfill(options?: BackfillOptions): Promise<BackfillReport>
+  /**
+   * Takes the webhooks of SafetyKit, in any framework that knows `Request` and `Response`: what an evaluation says is
+   * recorded in `objects`, and given to `onResult`. Nothing is connected to before the first request.
+   *
+   * @example
+   * ```ts
+   * // app/api/safetykit/route.ts
+   * import sync from '../../../safetykit.config.js'
+   *
+   * export const POST = sync.webhook()
+   * ```
+   */
+  webhook(options?: WebhookOptions): WebhookHandler
 }
 
 /** A checked configuration over a Prisma client. `Known` holds what the client's types say of the mapped models. */
@@ -97,7 +125,7 @@ export function defineSync(...given: readonly unknown[]): Sync | PrismaSync<unkn
   const [first, config] = given
   if (given.length < 2 && runtimeModels(first) === undefined) {
     if (hasModels(first)) throw noClient('needs the Prisma client', 'write defineSync(prisma, { models: … })')
-    return { [brand]: true, resolved: resolve(first, tablesAsTheyAre) }
+    return syncOf(resolve(first, tablesAsTheyAre))
   }
   const models = runtimeModels(first)
   if (models === undefined) {
@@ -107,8 +135,15 @@ export function defineSync(...given: readonly unknown[]): Sync | PrismaSync<unkn
     )
   }
   const resolved = resolve(config, modelsAsSource(models))
-  return { [brand]: true, resolved, extension: (options = {}) => createExtension({ resolved, models, options }) }
+  return { ...syncOf(resolved), extension: (options = {}) => createExtension({ resolved, models, options }) }
 }
+
+const syncOf = (resolved: ResolvedSync): Sync => ({
+  [brand]: true,
+  resolved,
+  backfill: (options = {}) => runBackfill(resolved, options),
+  webhook: (options) => createWebhook(resolved, options),
+})
 
 /** Whether a value came from `defineSync`, of this copy of the package or another. */
 export function isSync(value: unknown): value is Sync {

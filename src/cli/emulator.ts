@@ -11,10 +11,16 @@ interface Flags {
   readonly apiKey?: string
   readonly latencyMs?: number
   readonly processingMs?: number
+  readonly importProcessingMs?: number
+  readonly webhookUrl?: string
+  readonly webhookSecret: string
   readonly history: boolean
   readonly objects: boolean
   readonly json?: true
 }
+
+/** As little a secret as the emulator's key. */
+const defaultWebhookSecret = 'whsec_c2FmZXR5a2l0LWVtdWxhdG9yLXdlYmhvb2tz'
 
 export function addEmulator(program: Command): void {
   const command = program
@@ -28,6 +34,13 @@ export function addEmulator(program: Command): void {
     .option('--api-key <key>', 'the key that is accepted (default: sk_emulator)')
     .option('--latency-ms <ms>', 'the time that every answer takes', wholeNumber(3_600_000))
     .option('--processing-ms <ms>', 'the time from accepted to succeeded', wholeNumber(86_400_000))
+    .option(
+      '--import-processing-ms <ms>',
+      'the time from an upload to its objects (default: as --processing-ms)',
+      wholeNumber(86_400_000),
+    )
+    .option('--webhook-url <url>', 'where to tell of evaluations')
+    .option('--webhook-secret <secret>', 'what webhooks are signed with, whsec_…', defaultWebhookSecret)
     .option('--no-history', 'keep the latest version of every object alone')
     .option('--no-objects', 'keep no object at all, for benchmarks')
     .option('--json', 'print the URL and the key as JSON, in one line')
@@ -36,7 +49,8 @@ export function addEmulator(program: Command): void {
     command,
     `Examples:
   safetykit-sync emulator
-  safetykit-sync emulator --port 4445 --latency-ms 50`,
+  safetykit-sync emulator --port 4445 --latency-ms 50
+  safetykit-sync emulator --webhook-url http://127.0.0.1:3000/webhooks/safetykit`,
   )
 }
 
@@ -50,7 +64,7 @@ async function runEmulator(flags: Flags): Promise<void> {
   try {
     const { url, apiKey } = emulator
     // Not by `print`: this key is no secret, and may be the one that is set as SAFETYKIT_API_KEY.
-    process.stdout.write(`${flags.json ? JSON.stringify({ url, apiKey }) : introduction(url, apiKey)}\n`)
+    process.stdout.write(`${flags.json ? JSON.stringify({ url, apiKey }) : introduction(url, apiKey, flags)}\n`)
     await stopped
   } finally {
     release()
@@ -58,7 +72,7 @@ async function runEmulator(flags: Flags): Promise<void> {
   }
 }
 
-function introduction(url: string, apiKey: string): string {
+function introduction(url: string, apiKey: string, { webhookUrl, webhookSecret }: Flags): string {
   const paint = paintFor(process.stdout)
   return [
     `SafetyKit's emulator listens at ${paint('bold', url)}`,
@@ -66,25 +80,35 @@ function introduction(url: string, apiKey: string): string {
     paint('dim', '# for .env, or to be exported'),
     `SAFETYKIT_BASE_URL=${url}`,
     `SAFETYKIT_API_KEY=${apiKey}`,
+    ...(webhookUrl === undefined ? [] : [`SAFETYKIT_WEBHOOK_SECRET=${webhookSecret}`]),
     '',
     paint('dim', 'Stop it with Ctrl-C.'),
   ].join('\n')
 }
 
-async function listening({ port, host, apiKey, latencyMs, processingMs, history, objects }: Flags): Promise<Emulator> {
+async function listening(flags: Flags): Promise<Emulator> {
+  const { port, host, apiKey, latencyMs, processingMs, importProcessingMs, webhookUrl, webhookSecret } = flags
   const options: EmulatorOptions = {
     port,
     host,
-    keepHistory: history,
-    keepObjects: objects,
+    keepHistory: flags.history,
+    keepObjects: flags.objects,
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(processingMs === undefined ? {} : { processingMs }),
+    ...(importProcessingMs === undefined ? {} : { importProcessingMs }),
+    ...(webhookUrl === undefined ? {} : { webhook: { url: webhookUrl, secret: webhookSecret } }),
     ...(latencyMs === undefined ? {} : { faults: [{ do: { latencyMs } }] }),
   }
   try {
     return await startEmulator(options)
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error
+    if (!(error instanceof Error)) throw error
+    if (error instanceof TypeError && !('code' in error)) {
+      throw new SyncError('CONFIG_INVALID', `The emulator cannot send webhooks: ${error.message}`, {
+        hint: 'Give an HTTP URL with --webhook-url, and whsec_ followed by base64 with --webhook-secret.',
+      })
+    }
+    if (!('code' in error)) throw error
     throw new SyncError('CONFIG_INVALID', `The emulator cannot listen at ${host}:${port} (${error.code})`, {
       cause: error,
       hint: 'Choose another port with --port (0 is any free one), or an address of this machine with --host.',

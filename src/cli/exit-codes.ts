@@ -11,6 +11,9 @@ export const exitCodes = {
   database: 3,
   /** The API refused the key. */
   unauthorized: 4,
+  /** A backfill that SIGINT or SIGTERM stopped, told apart from one that is done: 128 and the signal, as shells have it. */
+  interrupted: 130,
+  terminated: 143,
 } as const
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
@@ -21,7 +24,8 @@ export const exitCodesText = `Exit codes:
   1  failed
   2  a mistake on the command line, in the configuration or in a setting
   3  the database cannot be reached, or is not as it has to be
-  4  the API refused the key`
+  4  the API refused the key
+  130, 143  a backfill was stopped by SIGINT, SIGTERM, and can be gone on with`
 
 /** The exit code that follows from an error's code. */
 export function exitCodeOf(code: ErrorCode): ExitCode {
@@ -29,6 +33,7 @@ export function exitCodeOf(code: ErrorCode): ExitCode {
     case 'CONFIG_INVALID':
     case 'CONFIG_NOT_FOUND':
     case 'SETTING_MISSING':
+    case 'ARGUMENT_INVALID':
       return exitCodes.usage
     case 'DATABASE_UNREACHABLE':
     case 'DATABASE_UNFIT':

@@ -11,7 +11,7 @@ export type LogLevel = (typeof logLevels)[number]
 
 export interface LogOptions {
   readonly level: LogLevel
-  readonly stream: NodeJS.WriteStream
+  readonly stream: { readonly isTTY?: boolean | undefined; write(text: string): unknown }
 }
 
 /** Logs to a stream: readable in a terminal, elsewhere one JSON object a line (`level`, `time`, `msg`, and the fields). */

@@ -35,5 +35,7 @@ export const environmentHelp = {
   SAFETYKIT_BASE_URL  the API, where it is not https://api.safetykit.com
   HTTP_PROXY, HTTPS_PROXY, NO_PROXY
                       the proxy on the way to the API`,
+  webhook: `  SAFETYKIT_WEBHOOK_SECRET
+                      the secret that webhooks are signed with, whsec_…, where they are served`,
   file: `A flag wins over the environment, and the environment over the file .env in the working directory.`,
 } as const

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { addBackfill } from './backfill.js'
 import { addEmulator } from './emulator.js'
 import { exitCodesText } from './exit-codes.js'
 import { addMigrate } from './migrate.js'
@@ -25,6 +26,7 @@ export function createProgram(): Command {
     .exitOverride()
   addMigrate(program)
   addRun(program)
+  addBackfill(program)
   addStatus(program)
   addEmulator(program)
   return addHelp(
@@ -33,7 +35,8 @@ export function createProgram(): Command {
 
 First steps:
   safetykit-sync migrate    once, and after the mapping has changed
-  safetykit-sync run        the sidecar: one a database`,
+  safetykit-sync run        the sidecar: one a database
+  safetykit-sync backfill   once, for the rows that were there before; beside run, before it or after it`,
   )
 }
 

@@ -1,9 +1,10 @@
-import type { Command } from 'commander'
-import type { Mapping } from '../config/resolved.js'
+import { type Command, InvalidArgumentError } from 'commander'
+import type { Mapping, ResolvedSync } from '../config/resolved.js'
 import { explainingDatabase } from '../database-errors.js'
-import { proxy } from '../environment.js'
+import { proxy, webhookSecrets } from '../environment.js'
 import type { Logger } from '../logger.js'
 import { checkInstalled } from '../pipeline/check-installed.js'
+import { openWebhook } from '../pipeline/webhook.js'
 import { type Pipeline, startPipeline } from '../pipeline.js'
 import { endProcess } from './end-process.js'
 import { exitCodes } from './exit-codes.js'
@@ -12,9 +13,12 @@ import { createLogger } from './log.js'
 import { addConfigOptions, addHelp, addLogLevel, type ConfigFlags, environmentHelp, type LogFlags } from './options.js'
 import { apiKey, baseUrl, databaseUrl, loadEnvFile } from './settings.js'
 import { onStopSignals } from './stop-signals.js'
+import { startWebhookServer } from './webhook-server.js'
 
 interface Flags extends ConfigFlags, LogFlags {
   readonly baseUrl?: string
+  readonly webhookPort?: number
+  readonly webhookHost: string
 }
 
 export function addRun(program: Command): void {
@@ -27,18 +31,21 @@ export function addRun(program: Command): void {
         'not settled comes again at the next start.',
     )
     .option('--base-url <url>', 'the API (default: SAFETYKIT_BASE_URL, else https://api.safetykit.com)')
+    .option('--webhook-port <port>', 'serve webhooks at /webhook on this port (0: any free one)', portNumber)
+    .option('--webhook-host <address>', 'the address to serve them at', '0.0.0.0')
     .action(runSidecar)
   addConfigOptions(command)
   addLogLevel(command, 'info')
   addHelp(
     command,
-    `Environment:\n${environmentHelp.database}\n${environmentHelp.api}\n${environmentHelp.file}
+    `Environment:\n${environmentHelp.database}\n${environmentHelp.api}\n${environmentHelp.webhook}\n${environmentHelp.file}
 
 It logs to stdout: readable in a terminal, elsewhere one JSON object a line.
 
 Examples:
   safetykit-sync run
-  safetykit-sync run --config config/safetykit.config.ts --log-level debug`,
+  safetykit-sync run --config config/safetykit.config.ts --log-level debug
+  safetykit-sync run --webhook-port 8787`,
   )
 }
 
@@ -52,15 +59,50 @@ async function runSidecar(flags: Flags): Promise<void> {
     mappings: mappings.map(describe),
     ...(capture === 'replication' ? { slot: slot.name, publication: publication.name } : { capture }),
   })
-  await explainingDatabase(settings.databaseUrl, () =>
-    untilStopped(async () => {
-      for (const problem of await checkInstalled({ resolved, databaseUrl: settings.databaseUrl, logger })) {
-        if (resolved.strict) throw problem
-        logger.error(problem.message, { code: problem.code, hint: problem.hint })
-      }
-      return startPipeline({ resolved, ...settings, logger })
-    }, logger),
-  )
+  const closeWebhooks = await serveWebhooks(flags, { resolved, databaseUrl: settings.databaseUrl, logger })
+  try {
+    await explainingDatabase(settings.databaseUrl, () =>
+      untilStopped(async () => {
+        for (const problem of await checkInstalled({ resolved, databaseUrl: settings.databaseUrl, logger })) {
+          if (resolved.strict) throw problem
+          logger.error(problem.message, { code: problem.code, hint: problem.hint })
+        }
+        return startPipeline({ resolved, ...settings, logger })
+      }, logger),
+    )
+  } finally {
+    await closeWebhooks()
+  }
+}
+
+/** Before anything is taken: a port that is in use, or a secret that is missing, is told at once. */
+async function serveWebhooks(
+  { webhookPort: port, webhookHost: host }: Flags,
+  {
+    resolved,
+    databaseUrl,
+    logger,
+  }: { readonly resolved: ResolvedSync; readonly databaseUrl: string; readonly logger: Logger },
+): Promise<() => Promise<void>> {
+  if (port === undefined) return async () => {}
+  const webhook = openWebhook({
+    resolved,
+    databaseUrl: resolved.ledgerUrl ?? databaseUrl,
+    secrets: webhookSecrets(),
+    logger,
+  })
+  const server = await startWebhookServer({ port, host, handle: (request) => webhook.receive(request), logger })
+  logger.info('Webhooks are taken', { host, port: server.port, path: '/webhook' })
+  return async () => {
+    await server.close()
+    await webhook.close()
+  }
+}
+
+function portNumber(text: string): number {
+  const port = Number(text)
+  if (/^\d+$/.test(text) && port <= 65_535) return port
+  throw new InvalidArgumentError('It has to be a whole number from 0 to 65535.')
 }
 
 /** Runs the pipeline until it ends by itself, with an error, or by a signal. */

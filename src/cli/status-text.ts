@@ -124,7 +124,7 @@ function section(title: string, lines: readonly string[], paint: Paint): string 
 }
 
 /** Columns as wide as their longest cell; the first to the left, the others to the right. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   if (rows.length === 0) return ['none']
   const all = [head, ...rows]
   const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)))

@@ -1,7 +1,7 @@
 import { type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici'
 import type { FieldSettings } from '../config/resolved.js'
 import { SyncError } from '../errors.js'
-import { isSettingsAnswer, readAddAnswer, readRefusal } from './answers.js'
+import { isSettingsAnswer, readAddAnswer, readImportAnswer, readRefusal, type StartedImport } from './answers.js'
 import { parseRetryAfter } from './retry.js'
 
 export interface ClientOptions {
@@ -40,6 +40,9 @@ export type Outcome<T> =
 
 /** An error's text is cut at 500 characters; nothing longer than this is read. */
 const maxAnswerBytes = 1024 * 1024
+
+/** The status of a request comes with its results: the API answers 413 rather than more than 5 MiB. */
+const maxStatusBytes = 8 * 1024 * 1024
 
 /** A small client of SafetyKit's Data API. Makes one attempt a call and never throws: the caller decides on retries. */
 export class SafetyKitClient {
@@ -88,6 +91,25 @@ export class SafetyKitClient {
     return this.#send('PUT', path, JSON.stringify({ schema }), (text) => (isSettingsAnswer(text) ? true : null))
   }
 
+  /** `POST /v1/data/{namespace}/import`: where the file of an import is to be put. */
+  startImport(namespace: string): Promise<Outcome<StartedImport>> {
+    return this.#send('POST', `/v1/data/${encodeURIComponent(namespace)}/import`, '{}', readImportAnswer)
+  }
+
+  /**
+   * `GET /v1/data/{namespace}/requests/{requestId}`.
+   * @param read gives what the answer says; `null` where it is not the contract's.
+   */
+  requestStatus<T>(
+    namespace: string,
+    requestId: string,
+    read: (text: string) => T | null,
+    signal?: AbortSignal,
+  ): Promise<Outcome<T>> {
+    const path = `/v1/data/${encodeURIComponent(namespace)}/requests/${encodeURIComponent(requestId)}`
+    return this.#send('GET', path, null, read, { signal, maxBytes: maxStatusBytes })
+  }
+
   close(): Promise<void> {
     return this.#agent.close()
   }
@@ -104,11 +126,16 @@ export class SafetyKitClient {
   }
 
   async #send<T>(
-    method: 'POST' | 'PUT',
+    method: 'GET' | 'POST' | 'PUT',
     path: string,
-    body: string | Buffer,
+    body: string | Buffer | null,
     read: (text: string) => T | null,
+    {
+      signal,
+      maxBytes = maxAnswerBytes,
+    }: { readonly signal?: AbortSignal | undefined; readonly maxBytes?: number } = {},
   ): Promise<Outcome<T>> {
+    const timeout = AbortSignal.timeout(this.#options.timeoutMs)
     let answer: Dispatcher.ResponseData
     let text: string
     try {
@@ -118,9 +145,9 @@ export class SafetyKitClient {
         method,
         headers: this.#headers,
         body,
-        signal: AbortSignal.timeout(this.#options.timeoutMs),
+        signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
       })
-      text = await readText(answer.body)
+      text = await readText(answer.body, maxBytes)
     } catch (cause) {
       return retry(connectionError(cause, this.#origin, this.#options.timeoutMs), { ambiguous: true })
     }
@@ -144,12 +171,12 @@ export class SafetyKitClient {
 
 const header = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value)
 
-async function readText(body: Dispatcher.ResponseData['body']): Promise<string> {
+async function readText(body: Dispatcher.ResponseData['body'], maxBytes: number): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of body as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > maxAnswerBytes) {
+    if (bytes > maxBytes) {
       body.destroy()
       break
     }

@@ -1,7 +1,8 @@
 /** What is sent back. */
 export interface Answer {
   readonly status: number
-  readonly body: string
+  /** In blocks where it may be large; it then has no `Content-Length`. */
+  readonly body: string | Iterable<string>
   /** Default: `application/json`. */
   readonly type?: string
   readonly headers?: Readonly<Record<string, string>>

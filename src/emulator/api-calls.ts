@@ -1,9 +1,11 @@
 import { type Answer, json, refusal } from './answer.js'
 import { mistakeInObject, parseJson, readBody } from './body.js'
 import type { Call, Context, Incoming } from './call.js'
-import { resultsOf } from './results.js'
+import type { DataObject } from './objects.js'
+import { resultCountOf, resultsOf } from './results.js'
 import { isNamespace, isRecord, mistakeInSettings } from './settings.js'
-import { type DataObject, newRequestId, type StoredDeletion } from './store.js'
+import { resultsPath, uploadPath } from './storage-calls.js'
+import { newRequestId, type StoredDeletion } from './store.js'
 
 /** Also public: a status answer over 5 MiB is a 413. */
 const maxAnswerBytes = 5 * 1024 * 1024
@@ -65,7 +67,7 @@ function startImport({ store, signer, uploadTtlMs, origin }: Context, namespace:
     status: 'pending_upload',
     requestId,
     objectKey,
-    upload_url: signer.sign(origin(), 'PUT', `/upload/${objectKey}`, expiresAt),
+    upload_url: signer.sign(origin(), 'PUT', uploadPath(objectKey), expiresAt),
     expires_at: expiresAt.toISOString(),
   })
 }
@@ -80,14 +82,14 @@ function status({ store, signer, uploadTtlMs, origin }: Context, { route }: Inco
   const succeeded = state === 'succeeded'
   const error = state === 'failed' ? { error: request.error } : {}
   if (request.kind === 'add') {
-    const answer = json(200, {
+    const body = JSON.stringify({
       namespace,
       request_id,
       status: state,
-      data: succeeded ? resultsOf(request, origin()) : [],
+      data: succeeded ? [...resultsOf(request, origin())] : [],
       ...error,
     })
-    if (answer.body.length <= maxAnswerBytes) return answer
+    if (Buffer.byteLength(body) <= maxAnswerBytes) return { status: 200, body }
     return refusal(413, 'answer_too_large', `The answer is larger than ${maxAnswerBytes} bytes.`)
   }
   const expiresAt = new Date(Date.now() + uploadTtlMs)
@@ -95,8 +97,8 @@ function status({ store, signer, uploadTtlMs, origin }: Context, { route }: Inco
     namespace,
     request_id,
     status: state,
-    data_url: succeeded ? signer.sign(origin(), 'GET', `/results/${request_id}`, expiresAt) : null,
-    data_count: succeeded ? request.ids.length : 0,
+    data_url: succeeded ? signer.sign(origin(), 'GET', resultsPath(request_id), expiresAt) : null,
+    data_count: succeeded ? resultCountOf(request) : 0,
     data_expires_at: succeeded ? expiresAt.toISOString() : null,
     ...error,
   })

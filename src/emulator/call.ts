@@ -33,7 +33,7 @@ export interface Rejection {
 export interface Call {
   /** `''` where it holds no objects. */
   readonly namespace: string
-  /** The objects that it holds. */
+  /** The objects that it holds; of an upload only where objects are kept. */
   readonly ids: readonly string[]
   /** Takes it (or says what was wrong with it). */
   accept(): Answer

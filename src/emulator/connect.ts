@@ -1,6 +1,9 @@
 import type { EmulatorStats } from './emulator.js'
 import type { Fault } from './faults.js'
-import type { StoredDeletion, StoredObject, StoredRequest } from './store.js'
+import type { StoredObject } from './objects.js'
+import type { StoredRequest } from './requests.js'
+import type { StoredDeletion } from './store.js'
+import type { WebhookDelivery, WebhookOptions } from './webhooks.js'
 
 /** A fault of an emulator in another process. */
 export interface RemoteFault {
@@ -28,6 +31,19 @@ export interface RemoteEmulator {
     add(fault: Fault): Promise<RemoteFault>
     clear(): Promise<void>
   }
+  readonly imports: {
+    hold(): Promise<void>
+    /** Answers with how many landed. */
+    release(requestId?: string): Promise<number>
+    expireUrls(requestId?: string): Promise<void>
+  }
+  readonly webhooks: {
+    deliveries(): Promise<WebhookDelivery[]>
+    configure(webhook: WebhookOptions | null): Promise<void>
+    hold(): Promise<void>
+    release(): Promise<void>
+    deliver(...ids: string[]): Promise<void>
+  }
   reset(): Promise<void>
 }
 
@@ -51,6 +67,10 @@ export function connectEmulator(url: string): RemoteEmulator {
     if (answer === undefined) throw new Error(`the emulator does not know /emulator/${path}`)
     return answer
   }
+  const tell = async (method: string, path: string, body?: unknown): Promise<void> => {
+    await ask(method, path, body)
+  }
+  const given = (id: string | undefined): string[] => (id === undefined ? [] : [id])
   const pathOf = (...segments: string[]): string => segments.map(encodeURIComponent).join('/')
 
   return {
@@ -88,17 +108,26 @@ export function connectEmulator(url: string): RemoteEmulator {
             const all = await get<{ id: number; hits: number }[]>('faults')
             return all.find((one) => one.id === id)?.hits ?? 0
           },
-          async remove() {
-            await ask('DELETE', `faults/${id}`)
-          },
+          remove: () => tell('DELETE', `faults/${id}`),
         }
       },
-      async clear() {
-        await ask('DELETE', 'faults')
+      clear: () => tell('DELETE', 'faults'),
+    },
+    imports: {
+      hold: () => tell('POST', 'imports/hold'),
+      async release(requestId) {
+        const answer = await ask<{ released: number }>('POST', pathOf('imports', 'release', ...given(requestId)))
+        return answer?.released ?? 0
       },
+      expireUrls: (requestId) => tell('POST', pathOf('imports', 'expire-urls', ...given(requestId))),
     },
-    async reset() {
-      await ask('POST', 'reset')
+    webhooks: {
+      deliveries: () => get('webhooks'),
+      configure: (webhook) => (webhook === null ? tell('DELETE', 'webhooks') : tell('PUT', 'webhooks', webhook)),
+      hold: () => tell('POST', 'webhooks/hold'),
+      release: () => tell('POST', 'webhooks/release'),
+      deliver: (...ids) => tell('POST', 'webhooks/deliver', ids),
     },
+    reset: () => tell('POST', 'reset'),
   }
 }

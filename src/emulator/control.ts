@@ -3,6 +3,7 @@ import { type Answer, json, refusal } from './answer.js'
 import { parseJson, readBody } from './body.js'
 import type { Emulator } from './emulator.js'
 import type { Fault, Faults } from './faults.js'
+import type { WebhookOptions } from './webhooks.js'
 
 const maxBodyBytes = 1024 * 1024
 const defaultPage = 1_000
@@ -44,16 +45,27 @@ export async function answerControl(
     case 'GET faults':
       return json(200, faults.list())
     case 'POST faults':
-      return addFault(faults, parseJson(body))
+      return attempt('invalid_fault', () => ({ id: faults.add(parseJson(body) as Fault).id }))
     case 'DELETE faults':
       if (first === undefined) faults.clear()
       else if (!faults.remove(Number(first))) return refusal(404, 'not_found', 'There is no such fault.')
       return json(200, {})
+    case 'POST imports':
+      return imports(emulator, first, second)
+    case 'GET webhooks':
+      return json(200, emulator.webhooks.deliveries())
+    case 'PUT webhooks':
+      return attempt('invalid_webhook', () => emulator.webhooks.configure(parseJson(body) as WebhookOptions))
+    case 'DELETE webhooks':
+      emulator.webhooks.configure(null)
+      return json(200, {})
+    case 'POST webhooks':
+      return webhooks(emulator, first, parseJson(body))
     case 'POST reset':
       emulator.reset()
       return json(200, {})
   }
-  return refusal(404, 'not_found', 'The emulator does not know this question.')
+  return unknownQuestion()
 }
 
 function page(emulator: Emulator, namespace: string, parameters: URLSearchParams): unknown {
@@ -69,12 +81,48 @@ function page(emulator: Emulator, namespace: string, parameters: URLSearchParams
   return { objects, next: null }
 }
 
-function addFault(faults: Faults, fault: unknown): Answer {
-  try {
-    return json(200, { id: faults.add(fault as Fault).id })
-  } catch (error) {
-    return refusal(400, 'invalid_fault', error instanceof Error ? error.message : 'The fault is not valid.')
+function imports({ imports }: Emulator, what: string | undefined, requestId: string | undefined): Answer {
+  switch (what) {
+    case 'hold':
+      imports.hold()
+      return json(200, {})
+    case 'release':
+      return json(200, { released: imports.release(requestId) })
+    case 'expire-urls':
+      imports.expireUrls(requestId)
+      return json(200, {})
   }
+  return unknownQuestion()
+}
+
+function webhooks({ webhooks }: Emulator, what: string | undefined, body: unknown): Answer | Promise<Answer> {
+  switch (what) {
+    case 'hold':
+      webhooks.hold()
+      return json(200, {})
+    case 'release':
+      webhooks.release()
+      return json(200, {})
+    case 'deliver':
+      return attempt('invalid_event', () => {
+        if (!Array.isArray(body)) throw new TypeError('the body is not an array of ids')
+        return webhooks.deliver(...body)
+      })
+  }
+  return unknownQuestion()
+}
+
+/** What `act` throws is wrong with what was sent. */
+async function attempt(code: string, act: () => unknown): Promise<Answer> {
+  try {
+    return json(200, (await act()) ?? {})
+  } catch (error) {
+    return refusal(400, code, error instanceof Error ? error.message : 'It is not valid.')
+  }
+}
+
+function unknownQuestion(): Answer {
+  return refusal(404, 'not_found', 'The emulator does not know this question.')
 }
 
 function found(value: unknown): Answer {

@@ -10,7 +10,7 @@ export interface FaultCondition {
   readonly probability?: number
   /** Makes `probability` repeatable. Default: 1. */
   readonly seed?: number
-  /** Only requests that hold one of these ids. */
+  /** Only requests that hold one of these ids (uploads: only with `keepObjects`). */
   readonly ids?: readonly string[]
 }
 
@@ -26,6 +26,11 @@ export type FaultAction = { readonly latencyMs?: number } & (
   | { readonly reset: true }
   /** Accepted, then the connection is reset. */
   | { readonly resetAfterAccept: true }
+  /**
+   * The connection is reset in the middle of the answer, which was accepted; but of an upload in the middle of the body,
+   * of which nothing is taken (and whose `ids` nobody knows then).
+   */
+  | { readonly resetMidway: true }
   /** Never answered. Not accepted. */
   | { readonly hang: true }
   /** Accepted, never answered. */
@@ -107,14 +112,23 @@ export class Faults {
     return [...this.#active.values()].map(({ id, fault, hits }) => ({ id, fault, hits }))
   }
 
-  /** Draws the faults that hit this request, and counts them. */
+  /** Draws the faults that hit this request once it is there, and counts them. */
   hit(target: FaultTarget): FaultEffect {
+    return this.#draw(target, ({ do: action }) => target.call !== 'upload' || !('resetMidway' in action))
+  }
+
+  /** The same for a request of which the headers alone are there. */
+  hitEarly(target: FaultTarget): FaultEffect {
+    return this.#draw(target, ({ do: action }) => target.call === 'upload' && 'resetMidway' in action)
+  }
+
+  #draw(target: FaultTarget, concerns: (fault: Fault) => boolean): FaultEffect {
     if (this.#active.size === 0) return noEffect
     let latencyMs = 0
     let action: FaultAction | null = null
     for (const active of this.#active.values()) {
       const decides = Object.keys(active.fault.do).some((word) => word !== 'latencyMs')
-      if ((decides && action !== null) || !fits(active, target)) continue
+      if ((decides && action !== null) || !concerns(active.fault) || !fits(active, target)) continue
       active.hits += 1
       latencyMs += active.fault.do.latencyMs ?? 0
       if (decides) action = active.fault.do
@@ -144,7 +158,7 @@ function randomFrom(seed: number): () => number {
 }
 
 const conditionWords = ['namespace', 'path', 'times', 'probability', 'seed', 'ids']
-const deciding = ['status', 'reset', 'resetAfterAccept', 'hang', 'hangAfterAccept', 'reject', 'garbage']
+const deciding = ['status', 'reset', 'resetAfterAccept', 'resetMidway', 'hang', 'hangAfterAccept', 'reject', 'garbage']
 const actionWords = ['latencyMs', ...deciding, 'retryAfter', 'body', 'message']
 
 /** Faults also come over HTTP, where no compiler has seen them. */

@@ -1,17 +1,22 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Answer, json } from './answer.js'
+import type { Answer } from './answer.js'
+import { answerOf, readHalf, write, writeHalf } from './answering.js'
 import { prepareApiCall } from './api-calls.js'
-import type { Call, Context } from './call.js'
+import type { Context } from './call.js'
 import { answerControl } from './control.js'
 import type { Emulator, EmulatorOptions } from './emulator.js'
-import { type FaultAction, Faults } from './faults.js'
+import { evaluateByWords } from './evaluate.js'
+import { Faults } from './faults.js'
 import { InFlight } from './in-flight.js'
+import { describe } from './requests.js'
 import { type CallName, routeOf } from './route.js'
 import { UrlSigner } from './signed-url.js'
-import { prepareStorageCall } from './storage-calls.js'
+import { prepareStorageCall, requestAt, resultsPath, uploadPath } from './storage-calls.js'
 import { Store } from './store.js'
+import { eventsOf } from './webhook-events.js'
+import { Webhooks } from './webhooks.js'
 
 const maxViolations = 1_000
 
@@ -22,6 +27,10 @@ const maxViolations = 1_000
  * - A wrong content type of an upload is 403, as object storage answers when a signed header differs; a body without
  *   `Content-Length` is 411, an `Authorization` header 400, an expired or forged URL 403.
  * - One bad line of an upload makes the whole import `failed`, with the numbers of the lines in `error`.
+ * - An import is `ingesting` from its complete upload on. When it has been processed its objects land: they become the
+ *   latest state, over whatever was accepted meanwhile. A second upload to the same URL changes nothing.
+ * - An object whose evaluation failed is in no result; `workflow.failed` tells of it, and the request's own `failed` where
+ *   none succeeded.
  * - While a request waits for a fault's latency, a client that goes away takes it along: it is not accepted.
  *
  * It also answers questions over HTTP, without a key, for when it runs in a process of its own; `connectEmulator` is the
@@ -41,6 +50,13 @@ const maxViolations = 1_000
  * | `GET /emulator/faults` | `[{ "id", "fault", "hits" }]` |
  * | `POST /emulator/faults` with a `Fault` | `{ "id" }`, or 400 |
  * | `DELETE /emulator/faults/{id}`, `DELETE /emulator/faults` | `{}` |
+ * | `POST /emulator/imports/hold` | `{}` |
+ * | `POST /emulator/imports/release/{requestId}`, `POST /emulator/imports/release` | `{ "released": 1 }` |
+ * | `POST /emulator/imports/expire-urls/{requestId}`, `POST /emulator/imports/expire-urls` | `{}` |
+ * | `GET /emulator/webhooks` | `[WebhookDelivery]` |
+ * | `PUT /emulator/webhooks` with `WebhookOptions`, `DELETE /emulator/webhooks` | `{}`, or 400 |
+ * | `POST /emulator/webhooks/hold`, `POST /emulator/webhooks/release` | `{}` |
+ * | `POST /emulator/webhooks/deliver` with `["msg_…"]` | `{}` when they were answered, or 400 |
  * | `POST /emulator/reset` | `{}` |
  *
  * @example
@@ -52,10 +68,17 @@ const maxViolations = 1_000
  */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
   const { port = 0, host = '127.0.0.1', apiKey = 'sk_emulator' } = options
+  const { processingMs = 20 } = options
+  let url = ''
+  const webhooks = new Webhooks()
+  webhooks.configure(options.webhook ?? null)
   const store = new Store({
     keepHistory: options.keepHistory ?? true,
     keepObjects: options.keepObjects ?? true,
-    processingMs: options.processingMs ?? 20,
+    processingMs,
+    importProcessingMs: options.importProcessingMs ?? processingMs,
+    evaluate: options.evaluate ?? evaluateByWords,
+    onProcessed: (request) => webhooks.send(eventsOf(request, url)),
   })
   const faults = new Faults()
   for (const fault of options.faults ?? []) faults.add(fault)
@@ -63,7 +86,6 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   let calls = noCalls()
   let statuses: Record<number, number> = {}
   const hanging = new Set<ServerResponse>()
-  let url = ''
 
   const violation = (text: string): void => {
     if (violations.length < maxViolations) violations.push(text)
@@ -71,9 +93,10 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   const inFlight = new InFlight((namespace, id) => {
     violation(`${namespace}/${id} was in two requests in flight at once`)
   })
+  const signer = new UrlSigner()
   const context: Context = {
     store,
-    signer: new UrlSigner(),
+    signer,
     apiKey,
     maxBodyBytes: options.maxBodyBytes ?? 5 * 1024 * 1024,
     uploadTtlMs: options.uploadTtlMs ?? 12 * 60 * 60 * 1000,
@@ -81,9 +104,9 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     violation,
   }
 
-  const send = (response: ServerResponse, answer: Answer): void => {
+  const send = (response: ServerResponse, answer: Answer, how = write): Promise<void> => {
     statuses[answer.status] = (statuses[answer.status] ?? 0) + 1
-    write(response, answer)
+    return how(response, answer)
   }
 
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -97,30 +120,34 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
       return send(response, route)
     }
     calls[route.call] += 1
-    const flight = inFlight.begin()
-    response.once('close', () => {
-      hanging.delete(response)
-      inFlight.end(flight, true)
-    })
+    response.once('close', () => hanging.delete(response))
     const isStorage = route.call === 'upload' || route.call === 'results'
+    if (route.call === 'upload') {
+      const namespace = requestAt(context, { route, path })?.namespace ?? ''
+      const { action } = faults.hitEarly({ call: route.call, namespace, ids: [] })
+      if (action !== null) return readHalf(request)
+    }
+    // Not of an upload: whatever else is sent meanwhile, its objects land when the import has been processed.
+    const flight = isStorage ? null : inFlight.begin()
+    if (flight !== null) response.once('close', () => inFlight.end(flight, true))
     const prepare = isStorage ? prepareStorageCall : prepareApiCall
     const call = await prepare(context, { route, request, path, query })
-    inFlight.hold(flight, call.namespace, call.ids)
+    if (flight !== null) inFlight.hold(flight, call.namespace, call.ids)
 
     const namespace = call.namespace === '' ? route.namespace : call.namespace
     const { latencyMs, action } = faults.hit({ call: route.call, namespace, ids: call.ids })
     if (latencyMs > 0) await sleep(latencyMs, undefined, { ref: false })
     if (response.destroyed) return
-    const answer = answerOf(call, action)
+    const answer = answerOf(route.call, call, action)
     // Before it is sent: the client's next request may be here before this connection says that it was.
     if (answer === 'hang') return void hanging.add(response)
-    inFlight.end(flight, false)
-    if (answer === 'reset') request.socket.resetAndDestroy()
-    else send(response, answer)
+    if (flight !== null) inFlight.end(flight, false)
+    if (answer === 'reset') return void request.socket.resetAndDestroy()
+    await send(response, answer, action !== null && 'resetMidway' in action ? writeHalf : write)
   }
 
   const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
-    // The one rejection is a client that went away while its body was read.
+    // The one rejection is a client that went away while its body was read or its answer was sent.
     serve(request, response).catch((error: unknown) => {
       if (!response.destroyed) response.destroy(error instanceof Error ? error : undefined)
     })
@@ -138,21 +165,42 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     requests: (namespace) => {
       const all = [...store.requests()]
       const wanted = namespace === undefined ? all : all.filter((request) => request.namespace === namespace)
-      return wanted.map((request) => store.describe(request))
+      return wanted.map((request) => describe(request, store.statusOf(request)))
     },
     settings: (namespace) => store.settings.get(namespace),
     settingsCalls: () => store.settingsCalls,
     deletionRequests: () => [...store.deletions],
     get stats() {
-      const { acceptedObjects, settingsCalls } = store
-      return { calls: { ...calls }, acceptedObjects, settingsCalls, statuses: { ...statuses } }
+      const { acceptedObjects, importCounts: imports, settingsCalls } = store
+      return { calls: { ...calls }, acceptedObjects, imports, settingsCalls, statuses: { ...statuses } }
     },
     get violations() {
       return [...violations]
     },
     faults: { add: (fault) => faults.add(fault), clear: () => faults.clear() },
+    imports: {
+      hold: () => store.holdImports(),
+      release: (requestId) => store.releaseImports(requestId),
+      expireUrls(requestId) {
+        if (requestId === undefined) return signer.expire()
+        const objectKey = store.request(requestId)?.objectKey
+        if (objectKey !== undefined) signer.expire(uploadPath(objectKey))
+        signer.expire(resultsPath(requestId))
+      },
+    },
+    webhooks: {
+      deliveries() {
+        store.settle()
+        return webhooks.list()
+      },
+      configure: (webhook) => webhooks.configure(webhook),
+      hold: () => webhooks.hold(),
+      release: () => webhooks.release(),
+      deliver: (...ids) => webhooks.deliver(ids),
+    },
     reset() {
       store.clear()
+      webhooks.clear()
       faults.clear()
       violations.length = 0
       calls = noCalls()
@@ -161,6 +209,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     },
     close: () =>
       new Promise((resolve) => {
+        webhooks.stop()
         server.close(() => resolve())
         server.closeAllConnections()
       }),
@@ -172,36 +221,6 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   })
   url = `http://${host.includes(':') ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`
   return emulator
-}
-
-const html = '<!doctype html><title>Bad gateway</title><p>The page you are looking for is temporarily unavailable.</p>'
-
-/** What a call comes to under a fault; whether it was accepted shows in the order here. */
-function answerOf(call: Call, action: FaultAction | null): Answer | 'hang' | 'reset' {
-  if (action === null) return call.accept()
-  if ('hang' in action) return 'hang'
-  if ('reset' in action) return 'reset'
-  if ('reject' in action) return call.reject({ status: action.reject, message: action.message })
-  if ('garbage' in action) {
-    return action.garbage === true
-      ? { status: 200, body: html, type: 'text/html' }
-      : { status: 200, body: action.garbage }
-  }
-  if ('status' in action) {
-    const answer = json(
-      action.status,
-      action.body ?? { error: { code: 'fault', message: 'The emulator was told to say this.' } },
-    )
-    return action.retryAfter === undefined ? answer : { ...answer, headers: { 'retry-after': action.retryAfter } }
-  }
-  call.accept()
-  return 'hangAfterAccept' in action ? 'hang' : 'reset'
-}
-
-function write(response: ServerResponse, { status, body, type = 'application/json', headers }: Answer): void {
-  const length = Buffer.byteLength(body)
-  response.writeHead(status, { 'content-type': type, 'content-length': length, ...headers })
-  response.end(body)
 }
 
 function noCalls(): Record<CallName, number> {

@@ -1,35 +1,45 @@
 import { type Answer, storageRefusal } from './answer.js'
-import { readJsonLines } from './body.js'
 import type { Call, Context, Incoming } from './call.js'
-import { resultsOf } from './results.js'
-import type { RequestRecord } from './store.js'
+import { readJsonLines } from './json-lines.js'
+import type { RequestRecord } from './requests.js'
+import { resultLinesOf } from './results.js'
 
 const uploaded: Answer = { status: 200, body: '' }
 
+/** The path of the pre-signed URLs of an import. */
+export const uploadPath = (objectKey: string): string => `/upload/${objectKey}`
+export const resultsPath = (requestId: string): string => `/results/${requestId}`
+
+/** The request that a pre-signed URL belongs to. After `reset` one may lead nowhere. */
+export function requestAt({ store }: Context, { route, path }: Pick<Incoming, 'route' | 'path'>) {
+  if (route.call === 'results') return store.request(route.subject)
+  return store.request(path.slice(path.lastIndexOf('/') + 1, -'.jsonl'.length))
+}
+
 /** Reads and judges a request to a pre-signed URL. */
 export async function prepareStorageCall(context: Context, incoming: Incoming): Promise<Call> {
-  const { route, request, path } = incoming
+  const { route, request } = incoming
+  const target = requestAt(context, incoming)
+  const namespace = target?.namespace ?? ''
   const refusal = refusalOf(context, incoming)
   if (refusal !== null) {
     // Read to its end: a client that is still sending does not see an answer.
     request.resume()
     await new Promise((resolve) => request.once('close', resolve).once('end', resolve))
-    return only(refusal)
+    return only(namespace, refusal)
   }
-  if (route.call === 'results') return only(results(context, context.store.request(route.subject)))
+  if (route.call === 'results') return only(namespace, results(context, target))
 
-  const requestId = path.slice(path.lastIndexOf('/') + 1, -'.jsonl'.length)
-  const { objects, mistakes } = await readJsonLines(request)
-  const target = context.store.request(requestId)
-  // After `reset` a URL is still signed but leads nowhere.
-  if (target === undefined) return only(storageRefusal(404, 'NoSuchKey', 'The import is not known.'))
+  const { objects, lines, bytes, mistakes } = await readJsonLines(request, context.store.keepsObjects)
+  if (target === undefined) return only(namespace, storageRefusal(404, 'NoSuchKey', 'The import is not known.'))
   const take = (error?: string): Answer => {
     // A repeated upload replaces nothing: ingestion has begun with the first.
-    if (target.arrivedAt === null) context.store.upload(target, objects, error)
+    if (target.arrivedAt !== null) return uploaded
+    context.store.upload(target, { objects, lines, bytes, ...(error === undefined ? {} : { error }) })
     return uploaded
   }
   return {
-    namespace: target.namespace,
+    namespace,
     ids: objects.map((object) => object.id),
     accept: () => take(mistakes.length === 0 ? undefined : mistakes.join('; ')),
     reject: ({ message }) => take(message),
@@ -61,13 +71,12 @@ function results({ store, origin }: Context, request: RequestRecord | undefined)
   if (request === undefined || store.statusOf(request) !== 'succeeded') {
     return storageRefusal(404, 'NoSuchKey', 'There are no results.')
   }
-  const body = resultsOf(request, origin()).map((result) => `${JSON.stringify(result)}\n`)
-  return { status: 200, body: body.join(''), type: 'application/x-ndjson' }
+  return { status: 200, body: resultLinesOf(request, origin()), type: 'application/x-ndjson' }
 }
 
-function only(answer: Answer): Call {
+function only(namespace: string, answer: Answer): Call {
   return {
-    namespace: '',
+    namespace,
     ids: [],
     accept: () => answer,
     reject: ({ status, message }) => storageRefusal(status, 'Rejected', message),

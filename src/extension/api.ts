@@ -1,3 +1,4 @@
+import type { EvaluationOutput } from '../evaluation.js'
 import type { SyncEvents } from '../events.js'
 
 /**
@@ -79,16 +80,19 @@ export interface ObjectStatus {
   /** The request that it was last accepted under; `null` where it never was. */
   readonly requestId: string | null
   readonly acceptedAt: Date | null
-  /** `null` where none is known. */
-  readonly evaluation: Evaluation | null
+  /** What SafetyKit said of it; `null` where nothing is known yet. */
+  readonly evaluation: ObjectEvaluation | null
   /** Why it was refused; `null` where it is accepted. */
   readonly error: ObjectError | null
 }
 
-export interface Evaluation {
-  readonly status: string
-  /** As SafetyKit gave it. */
-  readonly output: unknown
+export interface ObjectEvaluation {
+  /** `failed`: SafetyKit could not evaluate it. */
+  readonly status: 'succeeded' | 'failed'
+  /** The request that it is of; where that is not the object's, its newest content is not evaluated yet. */
+  readonly requestId: string | null
+  /** As SafetyKit gave it; `null` where it failed. */
+  readonly output: EvaluationOutput | null
   /** Where a person can look at it. */
   readonly url: string | null
   readonly evaluatedAt: Date | null

@@ -1,6 +1,7 @@
 import { escapeIdentifier } from 'pg'
+import type { EvaluationOutput } from '../evaluation.js'
 import type { Queryable } from '../ledger/postgres.js'
-import type { ObjectError, ObjectRequest, ObjectStatus } from './api.js'
+import type { ObjectError, ObjectEvaluation, ObjectRequest, ObjectStatus } from './api.js'
 
 /** Independent of how the application has set up `pg`'s parsers, which are the process'. */
 const time = (column: string): string =>
@@ -17,7 +18,7 @@ export class ObjectRecords {
     const side = escapeIdentifier(schema)
     this.#db = db
     this.#objects = `SELECT object_id, state, request_id, ${time('accepted_at')} AS accepted_at, error::text AS error,
-        status, output::text AS output, url, ${time('evaluated_at')} AS evaluated_at
+        status, output::text AS output, url, evaluated_request_id, ${time('evaluated_at')} AS evaluated_at
       FROM ${side}.objects WHERE namespace = $1 AND object_id = ANY ($2::text[])`
     this.#requests = `SELECT s.request_id, ${time('s.submitted_at')} AS submitted_at, r.kind, r.status,
         r.object_count::text AS object_count, ${time('r.created_at')} AS created_at, ${time('r.updated_at')} AS updated_at
@@ -50,8 +51,9 @@ export class ObjectRecords {
 
 function statusOf(namespace: string, row: Record<string, unknown>): ObjectStatus {
   const evaluation = {
-    status: String(row.status),
-    output: row.output === null ? null : (JSON.parse(String(row.output)) as unknown),
+    status: row.status as ObjectEvaluation['status'],
+    requestId: text(row.evaluated_request_id),
+    output: row.output === null ? null : (JSON.parse(String(row.output)) as EvaluationOutput),
     url: text(row.url),
     evaluatedAt: date(row.evaluated_at),
   }

@@ -18,13 +18,16 @@ const sessionSql = 'SET enable_seqscan = off; SET enable_hashjoin = off; SET ena
 export function openLedgerPool(options: {
   readonly connectionString: string
   readonly max: number
+  /** How long a connection, and each statement, may take. Default: 10,000 for a connection. */
+  readonly timeoutMs?: number
   readonly onError: (error: Error) => void
 }): pg.Pool {
-  const { connectionString, max, onError } = options
+  const { connectionString, max, timeoutMs, onError } = options
   const pool = new pg.Pool({
     connectionString,
     max,
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: timeoutMs ?? 10_000,
+    ...(timeoutMs === undefined ? {} : { query_timeout: timeoutMs }),
     allowExitOnIdle: true,
     keepAlive: true,
     application_name: 'safetykit-sync ledger',

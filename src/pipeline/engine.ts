@@ -1,5 +1,5 @@
 import type { ResolvedSync } from '../config/resolved.js'
-import type { SafetyKitClient } from '../delivery/client.js'
+import type { ClientOptions, SafetyKitClient } from '../delivery/client.js'
 import { type DispatchCounts, Dispatcher, type DispatchOptions } from '../delivery/dispatch.js'
 import type { SyncError } from '../errors.js'
 import type { EventSink } from '../events.js'
@@ -17,6 +17,8 @@ export interface Parts {
   readonly sources: Sources
   readonly ledger: Ledger
   readonly client: SafetyKitClient
+  /** On the way to object storage as well. */
+  readonly proxy: ClientOptions['proxy']
   readonly events: EventSink | undefined
   readonly logger: Logger
   /** Aborted when no more is to be taken. */

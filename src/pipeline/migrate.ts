@@ -6,10 +6,11 @@ import { createSlot, inspectSlot } from '../capture/replication/slot.js'
 import { ensureTriggers } from '../capture/triggers/ensure.js'
 import type { ResolvedSync } from '../config/resolved.js'
 import { migrateLedger } from '../ledger/migrate.js'
+import type { Queryable } from '../ledger/postgres.js'
 import { type Logger, silentLogger } from '../logger.js'
 import type { BoundTable } from '../mapping/bind.js'
 import { openDatabases } from './databases.js'
-import { Sources } from './sources.js'
+import { type Source, Sources } from './sources.js'
 import { wantedCapture } from './triggers.js'
 
 export interface MigrateOptions {
@@ -44,6 +45,9 @@ export async function migrate(options: MigrateOptions): Promise<{ readonly done:
     await withClient(databases.source, async (client) => {
       if (resolved.capture === 'replication') {
         for (const sql of await ensurePublication(client, wantedPublication(resolved, tables))) done.push(`Ran: ${sql}`)
+        // Before the slot: whoever dies in between leaves a mark too many rather than a gap.
+        const slotIsMissing = (await inspectSlot(client, resolved.slot.name)) === null
+        if (slotIsMissing) done.push(...(await markGap(databases.ledger, resolved.schema, sources.all)))
         if (await createSlot(client, resolved.slot.name)) done.push(`Made the replication slot ${resolved.slot.name}`)
       } else {
         await tellOfSlot(client, resolved, logger)
@@ -56,6 +60,26 @@ export async function migrate(options: MigrateOptions): Promise<{ readonly done:
   } finally {
     await databases.close()
   }
+}
+
+/**
+ * What was written while nothing captured is found by a scan: of the tables that anything was ever sent of. Where nothing
+ * was, a backfill is to be asked for.
+ */
+async function markGap(ledger: Queryable, schema: string, sources: readonly Source[]): Promise<readonly string[]> {
+  const quoted = escapeIdentifier(schema)
+  const { rows } = await ledger.query(
+    `INSERT INTO ${quoted}.dirty (source)
+     SELECT name FROM unnest($1::text[], $2::text[]) AS t (name, renamed) WHERE EXISTS (
+       SELECT FROM ${quoted}.objects AS o WHERE o.namespace = ANY ($3::text[]) AND o.source IN (t.name, t.renamed))
+     RETURNING source`,
+    [
+      sources.map(({ name }) => name),
+      sources.map(({ bound }) => bound.source),
+      sources.flatMap(({ targets }) => targets.map(({ mapping }) => mapping.namespace)),
+    ],
+  )
+  return rows.map(({ source }) => `Marked ${String(source)} for a scan: changes may have been missed`)
 }
 
 /** A slot that nobody reads keeps WAL until the disk is full. Whether it can go, only a person knows. */

@@ -1,8 +1,10 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Webhook } from 'standardwebhooks'
 import { afterEach, describe, expect, it } from 'vitest'
 import { connectEmulator } from '../../src/emulator/index.js'
 import { type RunningCommand, runCommand, startCommand } from '../support/sidecar.js'
+import { type ReceivedWebhook, receiveWebhooks } from '../support/webhook-receiver.js'
 
 const started: RunningCommand[] = []
 afterEach(async () => {
@@ -49,6 +51,41 @@ describe('safetykit-sync emulator', () => {
     const before = performance.now()
     expect((await add(url, 'sk_mine', { id: '1' })).status).toBe(200)
     expect(performance.now() - before).toBeGreaterThan(290)
+  })
+
+  it('tells of evaluations where it is told to, and prints the secret that they are signed with', async () => {
+    const receiver = await receiveWebhooks()
+    const { command, url } = await emulator('--webhook-url', receiver.url)
+    const secret = /SAFETYKIT_WEBHOOK_SECRET=(\S+)/.exec(command.stdout())?.[1] ?? ''
+    await add(url, 'sk_emulator', { id: '1', title: 'counterfeit' })
+    await expect.poll(() => receiver.received.length, { timeout: 30_000 }).toBe(1)
+    const [{ body, headers }] = receiver.received as [ReceivedWebhook]
+    expect(new Webhook(secret).verify(body, headers)).toMatchObject({ type: 'workflow.succeeded', id: '1' })
+  })
+
+  it('says what is wrong with a webhook that it is given, and exits 2', async () => {
+    const wrong = [
+      ['--webhook-url', 'localhost'],
+      ['--webhook-url', 'http://localhost', '--webhook-secret', 'sk_x'],
+    ]
+    for (const args of wrong) {
+      const { code, stderr } = await runCommand(['emulator', '--port', '0', ...args], { cwd })
+      expect(code).toBe(2)
+      expect(stderr).toContain('The emulator cannot send webhooks: webhook.')
+      expect(stderr).toContain('→ Give an HTTP URL with --webhook-url')
+    }
+  })
+
+  it('holds imports back for as long as it is told', async () => {
+    const { url } = await emulator('--import-processing-ms', '86400000')
+    const headers = { authorization: 'Bearer sk_emulator', 'content-type': 'application/json' }
+    const started = await fetch(`${url}/v1/data/products/import`, { method: 'POST', headers, body: '{}' })
+    const { upload_url } = (await started.json()) as { upload_url: string }
+    await fetch(upload_url, { method: 'PUT', headers: { 'content-type': 'application/json' }, body: '{"id":"1"}' })
+    const remote = connectEmulator(url)
+    expect((await remote.stats()).imports).toMatchObject({ ingesting: 1 })
+    expect(await remote.imports.release()).toBe(1)
+    expect(await remote.object('products', '1')).toMatchObject({ id: '1' })
   })
 
   it('prints URL and key as one line of JSON with --json', async () => {

@@ -1,32 +1,8 @@
 import { expect, test } from 'vitest'
-import type { Emulator } from '../../src/emulator/index.js'
-import { type Answered, ask, emulatorForTest } from '../support/emulator.js'
+import { ask, emulatorForTest } from '../support/emulator.js'
+import { finished, type StartedImport, startImport, upload } from '../support/imports.js'
 
 const json = { 'content-type': 'application/json' }
-
-interface Started {
-  readonly requestId: string
-  readonly objectKey: string
-  readonly upload_url: string
-}
-
-async function start(emulator: Emulator, path = '/v1/data/products/import'): Promise<Started> {
-  const answer = await ask(emulator, path, { body: {} })
-  expect(answer.status).toBe(200)
-  return answer.body as unknown as Started
-}
-
-function put(emulator: Emulator, url: string, body: string, headers: Record<string, string> = json): Promise<Answered> {
-  return ask(emulator, url, { method: 'PUT', headers, body })
-}
-
-async function finished(emulator: Emulator, requestId: string): Promise<Answered> {
-  const path = `/v1/data/products/requests/${requestId}`
-  await expect
-    .poll(async () => (await ask(emulator, path, { method: 'GET' })).body?.status, { timeout: 30_000 })
-    .toMatch(/succeeded|failed/)
-  return ask(emulator, path, { method: 'GET' })
-}
 
 test.each([
   '/v1/data/products/import',
@@ -43,11 +19,11 @@ test.each([
   })
   const hours = (Date.parse(String(answer.body?.expires_at)) - Date.now()) / 3_600_000
   expect(Math.round(hours)).toBe(12)
-  const { requestId, upload_url } = answer.body as unknown as Started
+  const { requestId, upload_url } = answer.body as unknown as StartedImport
   const before = await ask(emulator, `/v1/data/products/requests/${requestId}`, { method: 'GET' })
   expect(before.body).toMatchObject({ status: 'uploading', data_url: null, data_count: 0 })
 
-  expect((await put(emulator, upload_url, '{"id":"1","n":1}\n{"id":"2","text":"zwei\\n"}\n')).status).toBe(200)
+  expect((await upload(emulator, upload_url, '{"id":"1","n":1}\n{"id":"2","text":"zwei\\n"}\n')).status).toBe(200)
   const { body } = await finished(emulator, requestId)
   expect(body).toEqual({
     namespace: 'products',
@@ -75,11 +51,11 @@ test.each([
 
 test('lines that cross the chunks of a large upload arrive whole', async () => {
   const emulator = await emulatorForTest()
-  const { requestId, upload_url } = await start(emulator)
+  const { requestId, upload_url } = await startImport(emulator)
   const lines = Array.from({ length: 20_000 }, (_, n) =>
     JSON.stringify({ id: String(n), text: `${n}é`.repeat(n % 97) }),
   )
-  expect((await put(emulator, upload_url, lines.join('\n'))).status).toBe(200)
+  expect((await upload(emulator, upload_url, lines.join('\n'))).status).toBe(200)
   expect((await finished(emulator, requestId)).body).toMatchObject({ status: 'succeeded', data_count: 20_000 })
   expect([...emulator.objects('products').values()].map(({ data }) => JSON.stringify(data))).toEqual(lines)
 })
@@ -92,8 +68,10 @@ test.each([
   ['', 'there are no lines'],
 ])('bad lines make the whole import fail, by number: %j', async (lines, error) => {
   const emulator = await emulatorForTest()
-  const { requestId, upload_url } = await start(emulator)
-  expect((await put(emulator, upload_url, lines, { ...json, 'content-length': String(lines.length) })).status).toBe(200)
+  const { requestId, upload_url } = await startImport(emulator)
+  expect((await upload(emulator, upload_url, lines, { ...json, 'content-length': String(lines.length) })).status).toBe(
+    200,
+  )
   expect((await finished(emulator, requestId)).body).toMatchObject({
     status: 'failed',
     data_url: null,
@@ -105,9 +83,9 @@ test.each([
 })
 
 test('a repeated upload is answered as the first, and not ingested again', async () => {
-  const emulator = await emulatorForTest()
-  const { upload_url } = await start(emulator)
-  for (const n of [1, 2]) expect((await put(emulator, upload_url, `{"id":"1","n":${n}}\n`)).status).toBe(200)
+  const emulator = await emulatorForTest({ processingMs: 0 })
+  const { upload_url } = await startImport(emulator)
+  for (const n of [1, 2]) expect((await upload(emulator, upload_url, `{"id":"1","n":${n}}\n`)).status).toBe(200)
   expect(emulator.history('products', '1').map(({ data }) => data.n)).toEqual([1])
 })
 
@@ -116,22 +94,22 @@ test.each([
   ['another content type', 403, { 'content-type': 'application/x-ndjson' }],
 ])('an upload with %s is refused with %i, as object storage does', async (_what, status, headers) => {
   const emulator = await emulatorForTest()
-  const { requestId, upload_url } = await start(emulator)
-  const answer = await put(emulator, upload_url, '{"id":"1"}\n', headers)
+  const { requestId, upload_url } = await startImport(emulator)
+  const answer = await upload(emulator, upload_url, '{"id":"1"}\n', headers)
   expect([answer.status, answer.headers.get('content-type')]).toEqual([status, 'application/xml'])
   expect(emulator.requests()).toMatchObject([{ requestId, status: 'uploading' }])
 })
 
 test('a token that is sent to an upload URL is a violation', async () => {
   const emulator = await emulatorForTest()
-  const { upload_url } = await start(emulator)
-  await put(emulator, upload_url, '{"id":"1"}\n', { ...json, authorization: 'Bearer sk_secret' })
+  const { upload_url } = await startImport(emulator)
+  await upload(emulator, upload_url, '{"id":"1"}\n', { ...json, authorization: 'Bearer sk_secret' })
   expect(emulator.violations).toEqual(['an Authorization header was sent to an upload URL'])
 })
 
 test('an upload in chunks, without Content-Length, is refused with 411', async () => {
   const emulator = await emulatorForTest()
-  const { requestId, upload_url } = await start(emulator)
+  const { requestId, upload_url } = await startImport(emulator)
   const body = new ReadableStream({
     start(controller) {
       controller.enqueue(new TextEncoder().encode('{"id":"1"}\n'))
@@ -145,20 +123,20 @@ test('an upload in chunks, without Content-Length, is refused with 411', async (
 
 test('an upload to an expired or a forged URL is refused with 403', async () => {
   const expired = await emulatorForTest({ uploadTtlMs: -2_000 })
-  const late = await put(expired, (await start(expired)).upload_url, '{"id":"1"}\n')
+  const late = await upload(expired, (await startImport(expired)).upload_url, '{"id":"1"}\n')
   expect([late.status, late.text]).toEqual([403, expect.stringContaining('Request has expired')])
 
   const emulator = await emulatorForTest()
-  const { upload_url } = await start(emulator)
+  const { upload_url } = await startImport(emulator)
   const longer = upload_url.replace(/expires=(\d+)/, (_all, seconds) => `expires=${Number(seconds) + 1}`)
   const unsigned = upload_url.slice(0, upload_url.indexOf('?'))
-  for (const url of [longer, unsigned]) expect((await put(emulator, url, '{"id":"1"}\n')).status).toBe(403)
+  for (const url of [longer, unsigned]) expect((await upload(emulator, url, '{"id":"1"}\n')).status).toBe(403)
   expect(emulator.objects('products').size).toBe(0)
 })
 
 test('an upload that breaks off stores nothing and can be repeated', async () => {
-  const emulator = await emulatorForTest()
-  const { upload_url } = await start(emulator)
+  const emulator = await emulatorForTest({ processingMs: 0 })
+  const { upload_url } = await startImport(emulator)
   const abort = new AbortController()
   const body = new ReadableStream({
     start: (controller) => controller.enqueue(new TextEncoder().encode('{"id":"1"}\n')),
@@ -173,6 +151,6 @@ test('an upload that breaks off stores nothing and can be repeated', async () =>
   await expect.poll(() => emulator.stats.calls.upload, { timeout: 30_000 }).toBe(1)
   abort.abort()
   await expect(broken).rejects.toThrow()
-  expect((await put(emulator, upload_url, '{"id":"1","n":2}\n')).status).toBe(200)
+  expect((await upload(emulator, upload_url, '{"id":"1","n":2}\n')).status).toBe(200)
   expect(emulator.history('products', '1').map(({ data }) => data.n)).toEqual([2])
 })

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { DataObject } from '../../src/emulator/index.js'
 import { type Emulator, startEmulator } from '../../src/emulator/index.js'
-import type { DataObject } from '../../src/emulator/store.js'
 import { differences, settled } from '../support/in-step.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
 import { type ConfigDirectory, type RunningCommand, runCommand, startSidecar, writeConfig } from '../support/sidecar.js'

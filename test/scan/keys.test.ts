@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { readChunk, type WalkPosition } from '../../src/capture/scan.js'
+import type { WalkPosition } from '../../src/capture/scan.js'
+import { cellsOfChunk } from './chunks.js'
 import { scanRig } from './rig.js'
 
 /** Key columns, and an expression for each that makes `i` one of its values. */
@@ -66,15 +67,15 @@ describe('a walk sees each row once, in the order of the key', () => {
           FROM generate_series(1, ${rows}) AS i`,
       tables: { 'public.Odd Things': { namespace: 'things', fields: { note: true } } },
     })
-    const { rowTable, readColumns } = rig.sources.get('public.Odd Things')!.bound
+    const { bound } = rig.sources.get('public.Odd Things')!
     const seen: unknown[] = []
     let after: WalkPosition | null = null
     for (let last = false; !last; ) {
-      const chunk = await readChunk(rig.databases.source, rowTable, readColumns, {
+      const chunk = await cellsOfChunk(rig.databases.source, bound, {
         after,
         limits: { rows: rows < 10 ? 1 : 64, size: 1_000_000 },
       })
-      seen.push(...chunk.rows.map((cells) => cells.slice(0, readColumns.length)))
+      seen.push(...chunk.cells)
       after = chunk.position
       last = chunk.last
     }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { DataObject, StoredObject } from '../../src/emulator/store.js'
+import type { DataObject, StoredObject } from '../../src/emulator/index.js'
 import { soon } from './soon.js'
 
 /** What is asked of the emulator; one in another process answers the same. */

@@ -80,7 +80,7 @@ export async function inspectSlot(client: ClientBase, name: string): Promise<Slo
 export function slotProblem(name: string, slot: SlotState | null, database: string): SyncError | null {
   if (slot === null) {
     return new SyncError('SLOT_MISSING', `The replication slot "${name}" does not exist`, {
-      hint: 'Run `safetykit-sync migrate`; what was written in between is sent when it changes again.',
+      hint: 'Run `safetykit-sync migrate`; what was written in between is found by a scan.',
     })
   }
   const foreign =
@@ -100,7 +100,7 @@ export function slotProblem(name: string, slot: SlotState | null, database: stri
   if (slot.walStatus === 'lost' || slot.invalidationReason !== null || slot.restartLsn === null) {
     const reason = slot.invalidationReason === null ? '' : ` (${slot.invalidationReason})`
     return new SyncError('SLOT_LOST', `The server has invalidated the replication slot "${name}"${reason}`, {
-      hint: `SELECT pg_drop_replication_slot('${name}'); then run \`safetykit-sync migrate\`; what was written in between is sent when it changes again. A larger max_slot_wal_keep_size keeps it from happening again.`,
+      hint: `SELECT pg_drop_replication_slot('${name}'); then run \`safetykit-sync migrate\`; what was written in between is found by a scan. A larger max_slot_wal_keep_size keeps it from happening again.`,
     })
   }
   if (slot.active) {

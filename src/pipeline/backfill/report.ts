@@ -17,9 +17,10 @@ export interface BackfillRequest {
 
 /**
  * What a backfill is doing: `waiting` for changes that were captured before it, or for another backfill of the table;
- * `scanning`, and sending imports meanwhile; `importing`, with all rows read; `delivering` the rest as ongoing changes.
+ * `scanning`, and sending imports meanwhile; `importing`, with all rows read; `delivering` the rest as ongoing changes;
+ * `done`, told once, as the last of a table.
  */
-export type BackfillPhase = 'waiting' | 'scanning' | 'importing' | 'delivering'
+export type BackfillPhase = 'waiting' | 'scanning' | 'importing' | 'delivering' | 'done'
 
 /** How far a table has come. Told a few times a second at most, and once at its end. */
 export interface BackfillProgress extends BackfilledTable {

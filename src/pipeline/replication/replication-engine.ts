@@ -8,6 +8,7 @@ import { sessionSettingsSql } from '../../mapping/session.js'
 import { DirtyKeys } from '../dirty-keys.js'
 import { aborted, type Engine, openDispatcher, type Parts } from '../engine.js'
 import { ParkedObjects } from '../parked-objects.js'
+import { followRequests } from '../results.js'
 import { Scanner } from '../scan/scanner.js'
 import { walPosition } from '../wal-position.js'
 import { Doubts } from './doubts.js'
@@ -98,10 +99,11 @@ export class ReplicationEngine implements Engine {
       onKeys: () => dirty.wake(),
       logger,
     })
+    const results = followRequests(this.#parts, () => dirty.wake())
     await aborted(signal)
 
     stream.pause()
-    await Promise.all([dirty.stop(), parked.stop(), scanner.stop()])
+    await Promise.all([dirty.stop(), parked.stop(), scanner.stop(), results.stop()])
     const { inDoubt } = await this.#dispatcher.stop()
     await dirty.flush()
     if (!inDoubt) await doubts.clear(changes.settledThrough)

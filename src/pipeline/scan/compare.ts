@@ -1,28 +1,29 @@
-import type { Comparison } from '../../ledger/comparison.js'
-import { expectedOf, type Standing, standingOf } from './standing.js'
-import type { WalkedObject, WalkedRow } from './table-walk.js'
+import type { Comparison, KnownState } from '../../ledger/comparison.js'
+import { expectedOf, type Standing, standingOf, wantedOf } from './standing.js'
+import type { WalkedTarget } from './table-walk.js'
 
-/** Asks the ledger about all objects of some rows, and tells each one's standing. Writes nothing. */
-export async function compareRows(
+/** How some objects stand to their rows, by their index in what was walked. */
+export interface Compared {
+  readonly standings: readonly Standing[]
+  /** What the ledger has of one that is not in step; `null`: nothing. */
+  known(index: number): KnownState | null
+}
+
+/** Asks the ledger about what one mapping makes of some rows. Writes nothing. */
+export async function compareTarget(
   comparison: Comparison,
-  rows: readonly WalkedRow[],
-  onStanding: (row: WalkedRow, object: WalkedObject, standing: Standing) => void,
-): Promise<void> {
-  const byNamespace = new Map<string, { row: WalkedRow; object: WalkedObject }[]>()
-  for (const row of rows) {
-    for (const object of row.objects) {
-      const { namespace } = object.target.mapping
-      const objects = byNamespace.get(namespace)
-      if (objects === undefined) byNamespace.set(namespace, [{ row, object }])
-      else objects.push({ row, object })
-    }
+  { target, mapped }: Pick<WalkedTarget, 'target' | 'mapped'>,
+): Promise<Compared> {
+  const { tombstone } = target.origin
+  const fingerprints = mapped.map((one) =>
+    one.kind === 'object' ? one.fingerprint : expectedOf(wantedOf(one, tombstone)),
+  )
+  const ids = mapped.map(({ id }) => id)
+  const differing = await comparison.differing(target.mapping.namespace, ids, fingerprints)
+  const standings = mapped.map((): Standing => 'in step')
+  for (const [index, known] of differing) {
+    const one = mapped[index]
+    if (one !== undefined) standings[index] = standingOf(wantedOf(one, tombstone), known)
   }
-  for (const [namespace, objects] of byNamespace) {
-    const wanted = objects.map(({ object }) => ({ id: object.id, fingerprint: expectedOf(object.wanted) }))
-    const differing = await comparison.differing(namespace, wanted)
-    for (const [index, { row, object }] of objects.entries()) {
-      const known = differing.get(index)
-      onStanding(row, object, known === undefined ? 'in step' : standingOf(object.wanted, known))
-    }
-  }
+  return { standings, known: (index) => differing.get(index) ?? null }
 }

@@ -10,10 +10,10 @@ import type { Queryable } from '../../ledger/postgres.js'
 import { type Run, ScanStore } from '../../ledger/scans.js'
 import type { Logger } from '../../logger.js'
 import type { Sources } from '../sources.js'
-import { compareRows } from './compare.js'
+import { compareTarget } from './compare.js'
 import { GoneWalk } from './gone-walk.js'
 import { isBehind } from './standing.js'
-import { TableWalk } from './table-walk.js'
+import { TableWalk, type WalkedChunk } from './table-walk.js'
 
 /** Who scans a table. Two at once would do no harm, only the work twice. */
 export interface ScanLease {
@@ -185,18 +185,31 @@ export class Scanner {
     if (cursor?.walk === 'gone') return true
     const from = cursor?.position ?? null
     const walk = new TableWalk({ db, sources, source: run.source, from, ...(limits === undefined ? {} : { limits }) })
-    for (;;) {
-      if (!(await this.#mayGoOn(run))) return false
-      const chunk = await walk.next()
-      if (chunk === null) return true
-      const behind = new Set<RowKey>()
-      await compareRows(this.#comparison, chunk.rows, (row, _, standing) => {
-        if (isBehind(standing)) behind.add(row.key)
-      })
-      counts.rows += chunk.rows.length
-      const next: Cursor | null = chunk.position === null ? null : { walk: 'rows', position: chunk.position }
-      if (!(await this.#save(run, next, [...behind], counts))) return false
+    try {
+      for (;;) {
+        if (!(await this.#mayGoOn(run))) return false
+        const chunk = await walk.next()
+        if (chunk === null) return true
+        const keys = await this.#behind(chunk)
+        counts.rows += chunk.rows
+        const next: Cursor | null = chunk.position === null ? null : { walk: 'rows', position: chunk.position }
+        if (!(await this.#save(run, next, keys, counts))) return false
+      }
+    } finally {
+      await walk.close()
     }
+  }
+
+  /** The keys of the rows that one of the mappings is not in step with. */
+  async #behind(chunk: WalkedChunk): Promise<readonly RowKey[]> {
+    const behind = new Set<number>()
+    for (const walked of chunk.targets) {
+      const { standings } = await compareTarget(this.#comparison, walked)
+      for (const [index, standing] of standings.entries()) {
+        if (isBehind(standing)) behind.add(walked.rows[index] ?? 0)
+      }
+    }
+    return [...behind].map((row) => chunk.keyOf(row))
   }
 
   /** What the first walk cannot see: objects without a row. */

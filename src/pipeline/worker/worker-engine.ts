@@ -3,6 +3,7 @@ import { LeaseStore } from '../../ledger/leases.js'
 import { DirtyKeys } from '../dirty-keys.js'
 import { type Engine, openDispatcher, type Parts } from '../engine.js'
 import { ParkedObjects } from '../parked-objects.js'
+import { followRequests } from '../results.js'
 import { Scanner } from '../scan/scanner.js'
 import { Leases } from './leases.js'
 
@@ -47,6 +48,7 @@ export class WorkerEngine implements Engine {
   async run(): Promise<void> {
     const { ledger, sources, logger, signal } = this.#parts
     const parked = new ParkedObjects({ ledger, sources, onDue: () => this.wake(), logger })
+    const results = followRequests(this.#parts, () => this.wake())
     while (!signal.aborted) {
       const life = new Life(this.#parts)
       this.#life = life
@@ -55,7 +57,7 @@ export class WorkerEngine implements Engine {
       this.#past = sum(this.#past, life.counts)
       this.#life = null
     }
-    await parked.stop()
+    await Promise.all([parked.stop(), results.stop()])
   }
 }
 

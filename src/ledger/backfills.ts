@@ -1,0 +1,117 @@
+import pg from 'pg'
+import type { RowKey } from '../capture/change.js'
+import type { Queryable } from './postgres.js'
+
+/** A backfill of a table, as it stands in `scans`. */
+export interface BackfillRun<Cursor> {
+  readonly source: string
+  /** When it was started, by the database's clock. */
+  readonly startedAt: string
+  readonly cursor: Cursor
+}
+
+/** A key that is handed to the delivery of ongoing changes. */
+export interface QueuedKey {
+  readonly key: RowKey
+  readonly force: boolean
+}
+
+/**
+ * The rows of `scans` with the reason "backfill". Whoever writes a cursor names the one that it has read: of two processes
+ * that take themselves for the one that backfills a table, only one gets on.
+ */
+export class BackfillStore<Cursor> {
+  readonly #pool: Queryable
+  readonly #scans: string
+  readonly #dirty: string
+
+  /** @param options.schema the schema's name, unquoted. */
+  constructor(options: { readonly pool: Queryable; readonly schema: string }) {
+    const schema = pg.escapeIdentifier(options.schema)
+    this.#pool = options.pool
+    this.#scans = `${schema}.scans`
+    this.#dirty = `${schema}.dirty`
+  }
+
+  /** The one that was started and has not come to its end. */
+  async unfinished(source: string): Promise<BackfillRun<unknown> | null> {
+    const { rows } = await this.#pool.query(
+      `SELECT started_at::text, cursor FROM ${this.#scans}
+       WHERE source = $1 AND reason = 'backfill' AND finished_at IS NULL`,
+      [source],
+    )
+    const [row] = rows
+    return row === undefined ? null : { source, startedAt: String(row.started_at), cursor: row.cursor }
+  }
+
+  /** Begins anew, whatever there was. */
+  async start(source: string, cursor: Cursor): Promise<BackfillRun<Cursor>> {
+    const { rows } = await this.#pool.query(
+      `INSERT INTO ${this.#scans} (source, reason, cursor, started_at, updated_at, finished_at)
+       VALUES ($1, 'backfill', $2, clock_timestamp(), clock_timestamp(), NULL)
+       ON CONFLICT (source, reason) DO UPDATE SET cursor = excluded.cursor, started_at = excluded.started_at,
+         updated_at = excluded.updated_at, finished_at = NULL
+       RETURNING started_at::text`,
+      [source, JSON.stringify(cursor)],
+    )
+    return { source, startedAt: String(rows[0]?.started_at), cursor }
+  }
+
+  /**
+   * Moves the cursor, and puts keys into `dirty`, in one statement.
+   * @param client one in whose transaction it is to be done. Default: any.
+   * @returns `null` where the run is another process' by now; nothing was written then.
+   */
+  async save(
+    run: BackfillRun<Cursor>,
+    cursor: Cursor,
+    options: { readonly keys?: readonly QueuedKey[]; readonly finished?: boolean; readonly client?: Queryable } = {},
+  ): Promise<BackfillRun<Cursor> | null> {
+    const { keys = [], finished = false, client = this.#pool } = options
+    const { rows } = await client.query(
+      `WITH moved AS (
+         UPDATE ${this.#scans} SET cursor = $4::jsonb, updated_at = clock_timestamp(),
+           finished_at = CASE WHEN $5::boolean THEN clock_timestamp() END
+         WHERE source = $1 AND reason = 'backfill' AND started_at = $2::timestamptz AND finished_at IS NULL
+           AND cursor = $3::jsonb
+         RETURNING 1
+       ), queued AS (
+         INSERT INTO ${this.#dirty} (source, key, force)
+         SELECT $1, key, force FROM unnest($6::jsonb[], $7::boolean[]) AS k (key, force) WHERE EXISTS (SELECT FROM moved)
+       )
+       SELECT EXISTS (SELECT FROM moved) AS moved`,
+      [
+        run.source,
+        run.startedAt,
+        JSON.stringify(run.cursor),
+        JSON.stringify(cursor),
+        finished,
+        keys.map(({ key }) => JSON.stringify(key)),
+        keys.map(({ force }) => force),
+      ],
+    )
+    return rows[0]?.moved === true ? { ...run, cursor } : null
+  }
+
+  /** Marks the table for a scan. */
+  async mark(source: string): Promise<void> {
+    await this.#pool.query(`INSERT INTO ${this.#dirty} (source) VALUES ($1)`, [source])
+  }
+
+  /** How many of a table's keys and marks wait, up to one of them. */
+  async waiting(source: string, through: string): Promise<number> {
+    const { rows } = await this.#pool.query(
+      `SELECT count(*)::integer AS waiting FROM ${this.#dirty} WHERE source = $1 AND seq <= $2`,
+      [source, through],
+    )
+    return Number(rows[0]?.waiting ?? 0)
+  }
+
+  /** The newest of a table's keys and marks; `null` where none waits. */
+  async newest(source: string): Promise<string | null> {
+    const { rows } = await this.#pool.query(`SELECT max(seq)::text AS seq FROM ${this.#dirty} WHERE source = $1`, [
+      source,
+    ])
+    return rows[0]?.seq == null ? null : String(rows[0].seq)
+  }
+}

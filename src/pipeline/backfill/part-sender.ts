@@ -1,0 +1,178 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Mapping, ResolvedSync } from '../../config/resolved.js'
+import type { SafetyKitClient } from '../../delivery/client.js'
+import { type ImportState, importState, sendPart } from '../../delivery/import/send-part.js'
+import type { Spool } from '../../delivery/import/spool.js'
+import type { ObjectStorage } from '../../delivery/import/storage.js'
+import { SyncError } from '../../errors.js'
+import type { ImportRecording } from '../../ledger/imports.js'
+import type { Logger } from '../../logger.js'
+import type { PendingPart } from './cursor.js'
+import type { Journal } from './journal.js'
+import type { CompleteGroup, Reached } from './part-group.js'
+
+export interface PartSenderOptions {
+  readonly client: SafetyKitClient
+  readonly storage: ObjectStorage
+  readonly recording: ImportRecording
+  readonly spool: Spool
+  readonly journal: Journal
+  /** The table, as `objects` names it. */
+  readonly source: string
+  readonly namespaces: readonly Mapping['namespace'][]
+  readonly delivery: ResolvedSync['delivery']
+  readonly signal: AbortSignal
+  readonly logger: Logger
+  /** A part was recorded. */
+  readonly onRecorded: () => void
+}
+
+/** How often, and how far apart, it is asked whether a file has arrived whose upload was cut off. */
+const arrivalLooks = 5
+const arrivalPauseMs = 1_000
+
+/**
+ * Sends groups of parts, one group at a time, while the next one is filled, and records them.
+ *
+ * What a process leaves behind that dies:
+ * - before the journal names the import: an import without a file, of which nobody hears again;
+ * - during the upload: the same, and the journal's `position` is before the rows: they are walked again;
+ * - after it: the file has arrived, which the request's status tells, and the manifest is recorded ({@link recover});
+ * - in the ledger's transaction: nothing of it, so the same as after the upload.
+ */
+export class PartSender {
+  readonly #options: PartSenderOptions
+  #sending: Promise<void> = Promise.resolve()
+  #failure: { readonly error: unknown } | null = null
+
+  constructor(options: PartSenderOptions) {
+    this.#options = options
+  }
+
+  /** Waits for the group before, and sends this one meanwhile. Throws what the one before has failed with. */
+  async send(group: CompleteGroup): Promise<void> {
+    await this.idle()
+    this.#sending = this.#sendGroup(group).catch((error: unknown) => {
+      this.#failure = { error }
+    })
+  }
+
+  /** Resolves once all is recorded; throws what has failed. */
+  async idle(): Promise<void> {
+    await this.#sending
+    this.throwIfFailed()
+  }
+
+  throwIfFailed(): void {
+    if (this.#failure !== null) throw this.#failure.error
+  }
+
+  /** Resolves once nothing is under way, whatever came of it. */
+  async ended(): Promise<void> {
+    await this.#sending
+  }
+
+  /**
+   * Deals with the imports that an earlier process has started and not recorded.
+   * @returns whether one has arrived whose manifest is lost: what it holds is not known then.
+   */
+  async recover(): Promise<'recovered' | 'lost'> {
+    const { journal, spool, logger, source } = this.#options
+    for (const part of journal.cursor.parts) {
+      const state = await this.#arrival(part)
+      const arrived = state === 'processing' || state === 'succeeded'
+      if (arrived && (await spool.holds(part))) {
+        await this.#record(part, null)
+        logger.info('An import that was uploaded before was recorded', { source, requestId: part.requestId })
+      } else if (arrived) {
+        return 'lost'
+      } else {
+        await journal.change((cursor) => ({ ...cursor, parts: without(cursor.parts, part) }))
+        await spool.remove(part.name)
+      }
+    }
+    return 'recovered'
+  }
+
+  /** Resolves once nothing more can come of imports whose content is not known. */
+  async untilProcessed(): Promise<void> {
+    const { journal, signal } = this.#options
+    for (const part of journal.cursor.parts) {
+      while ((await this.#state(part)) === 'processing') await pause(arrivalPauseMs, signal)
+    }
+  }
+
+  async #arrival(part: PendingPart): Promise<ImportState> {
+    for (let look = 1; ; look += 1) {
+      const state = await this.#state(part)
+      if (state !== 'absent' || look === arrivalLooks) return state
+      // The last bytes may have been under way when the process died.
+      await pause(arrivalPauseMs, this.#options.signal)
+    }
+  }
+
+  #state(part: PendingPart): Promise<ImportState> {
+    const { client, delivery: retry, signal, logger } = this.#options
+    return importState(part, { client, retry, signal, logger })
+  }
+
+  async #sendGroup({ parts, reached }: CompleteGroup): Promise<void> {
+    const { client, storage, spool, journal, namespaces, delivery: retry, signal, logger } = this.#options
+    for (const [index, { target, part }] of parts.entries()) {
+      const namespace = namespaces[target]
+      if (namespace === undefined) throw new SyncError('INTERNAL', 'A part of an import has no namespace')
+      let pending: PendingPart | null = null
+      await sendPart({
+        client,
+        storage,
+        namespace,
+        file: spool.dataFile(part.name),
+        bytes: part.bytes,
+        retry,
+        onStarted: async (started) => {
+          const before = pending
+          const now = { ...part, ...started, namespace }
+          pending = now
+          await journal.change((cursor) => {
+            const others = before === null ? cursor.parts : without(cursor.parts, before)
+            return { ...cursor, importing: true, through: reached.position, parts: [...others, now] }
+          })
+        },
+        signal,
+        logger,
+      })
+      if (pending === null) throw new SyncError('INTERNAL', 'An import was sent that was not started')
+      await this.#record(pending, index === parts.length - 1 ? reached : null)
+    }
+  }
+
+  /** @param reached with the last part of its group. */
+  async #record(part: PendingPart, reached: Reached | null): Promise<void> {
+    const { journal, recording, spool, source, onRecorded } = this.#options
+    const { namespace, requestId, objectKey, objects: objectCount, name } = part
+    const acceptedAt = new Date()
+    const entries = () => spool.entries(name)
+    const imported = { namespace, source, requestId, objectKey, objectCount, acceptedAt, entries }
+    await journal.changeWithin(
+      (cursor) => ({
+        ...cursor,
+        ...(reached === null ? {} : { position: reached.position, through: null }),
+        parts: without(cursor.parts, part),
+        counts: {
+          ...cursor.counts,
+          ...reached?.counts,
+          imported: cursor.counts.imported + objectCount,
+          imports: cursor.counts.imports + 1,
+        },
+      }),
+      (save) => recording.record(imported, save),
+    )
+    await spool.remove(name)
+    onRecorded()
+  }
+}
+
+const without = (parts: readonly PendingPart[], part: PendingPart): readonly PendingPart[] =>
+  parts.filter(({ requestId }) => requestId !== part.requestId)
+
+const pause = (ms: number, signal: AbortSignal): Promise<void> => sleep(ms, undefined, { signal, ref: false })

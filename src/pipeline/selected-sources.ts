@@ -1,0 +1,57 @@
+import { nearest } from '../config/nearest.js'
+import { SyncError } from '../errors.js'
+import type { Source, Sources, Target } from './sources.js'
+
+/** A mapped table, and those of its mappings that are asked for. */
+export interface SelectedSource {
+  readonly source: Source
+  readonly targets: readonly Target[]
+}
+
+/**
+ * The tables and mappings that go by these names; without any, all of them. A model is named as the configuration has it, a
+ * table as the configuration or the database does; without its schema where only one has the name.
+ * @throws {SyncError} `ARGUMENT_INVALID` for a name that nothing has.
+ */
+export function selectSources(
+  sources: Pick<Sources, 'all'>,
+  { models = [], tables = [] }: { readonly models?: readonly string[]; readonly tables?: readonly string[] } = {},
+): readonly SelectedSource[] {
+  const all = sources.all.map((source) => ({ source, targets: source.targets }))
+  if (models.length + tables.length === 0) return all
+  const known = new Set(all.flatMap(({ targets }) => targets.flatMap((target) => modelOf(target) ?? [])))
+  for (const model of models) if (!known.has(model)) throw unknown('model', model, [...known])
+  for (const table of tables) {
+    const found = sources.all.filter((source) => isNamed(source, table))
+    if (found.length === 0) throw unknown('table', table, sources.all.map(({ name }) => name))
+    if (found.length > 1) throw ambiguous(table, found)
+  }
+  return all.flatMap(({ source, targets }) => {
+    if (tables.some((table) => isNamed(source, table))) return [{ source, targets }]
+    const asked = targets.filter((target) => models.includes(modelOf(target) ?? ''))
+    return asked.length === 0 ? [] : [{ source, targets: asked }]
+  })
+}
+
+/** `models.Product`, and `models.Product[1]` where a model has several mappings. */
+const modelOf = ({ mapping }: Target): string | undefined => /^models\.([^[]+)/.exec(mapping.path)?.[1]
+
+function isNamed({ name, bound, targets }: Source, table: string): boolean {
+  if (name === table || bound.source === table || bound.table.name === table) return true
+  return targets.some(({ mapping }) => mapping.table.name === table)
+}
+
+function unknown(what: 'model' | 'table', name: string, known: readonly string[]): SyncError {
+  const close = nearest(name, known)
+  const listed = known.length === 0 ? `No ${what} is mapped.` : `Mapped are: ${known.join(', ')}`
+  return new SyncError('ARGUMENT_INVALID', `There is no mapping of a ${what} ${name}`, {
+    hint: close === undefined ? listed : `Did you mean ${close}?`,
+  })
+}
+
+function ambiguous(table: string, found: readonly Source[]): SyncError {
+  const names = found.map(({ name }) => name).join(', ')
+  return new SyncError('ARGUMENT_INVALID', `Several mapped tables are called ${table}`, {
+    hint: `Name it with its schema: ${names}`,
+  })
+}

@@ -1,0 +1,191 @@
+import type pg from 'pg'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { manifestLine, type PartEntry, type PartObject } from '../../src/delivery/import/manifest.js'
+import { type AcceptedImport, ImportRecording } from '../../src/ledger/imports.js'
+import { migrateLedger } from '../../src/ledger/migrate.js'
+import { openLedgerPool } from '../../src/ledger/postgres.js'
+import { createDatabase, type TestDatabase } from '../support/postgres.js'
+import { spoolForTest } from '../support/spool.js'
+
+let db: TestDatabase
+let recording: ImportRecording
+let pool: pg.Pool
+
+beforeAll(async () => {
+  db = await createDatabase()
+  await migrateLedger(await db.client(), 'safetykit')
+  pool = openLedgerPool({ connectionString: db.url, max: 3, onError: () => {} })
+  recording = new ImportRecording({ pool, schema: 'safetykit' })
+})
+beforeEach(() => db.query('TRUNCATE safetykit.objects, safetykit.requests, safetykit.submissions'))
+afterAll(async () => {
+  await pool.end()
+  await db.drop()
+})
+
+const acceptedAt = new Date('2026-01-02T03:04:05.678Z')
+
+async function imported(objects: readonly Partial<PartObject>[], requestId = 'req_1'): Promise<AcceptedImport> {
+  const spool = await spoolForTest()
+  const part = spool.create()
+  for (const [index, object] of objects.entries()) {
+    const id = object.id ?? String(index + 1)
+    part.add({ id, json: `{"id":"x"}`, fingerprint: `f-${index + 1}`, lsn: null, expected: null, key: null, ...object }, 10)
+  }
+  const { name, objects: objectCount } = await part.finish()
+  const entries = () => spool.entries(name)
+  return {
+    namespace: 'products',
+    source: 'public.products',
+    requestId,
+    objectKey: 'k',
+    objectCount,
+    acceptedAt,
+    entries,
+  }
+}
+
+const objects = async () =>
+  (
+    await db.query(
+      'SELECT object_id, state, request_id, fingerprint, lsn::text FROM safetykit.objects ORDER BY object_id',
+    )
+  ).rows
+const submissions = async () =>
+  (await db.query('SELECT object_id, request_id, submitted_at, key FROM safetykit.submissions ORDER BY object_id')).rows
+
+test('new objects, their submissions and the request are recorded, with what is done in the same transaction', async () => {
+  const done = await recording.record(await imported([{ lsn: 0x1_0000_0010n }, {}]), async (client) => {
+    await client.query("INSERT INTO safetykit.dirty (source) VALUES ('within')")
+    return true
+  })
+  expect(done).toBe(true)
+  expect(await objects()).toEqual([
+    { object_id: '1', state: 'accepted', request_id: 'req_1', fingerprint: 'f-1', lsn: '1/10' },
+    { object_id: '2', state: 'accepted', request_id: 'req_1', fingerprint: 'f-2', lsn: null },
+  ])
+  expect(await submissions()).toEqual([
+    { object_id: '1', request_id: 'req_1', submitted_at: acceptedAt, key: null },
+    { object_id: '2', request_id: 'req_1', submitted_at: acceptedAt, key: null },
+  ])
+  const { rows } = await db.query('SELECT * FROM safetykit.requests')
+  expect(rows).toMatchObject([
+    {
+      request_id: 'req_1',
+      kind: 'import',
+      object_count: 2,
+      status: 'accepted',
+      object_key: 'k',
+      created_at: acceptedAt,
+      completed_at: null,
+    },
+  ])
+  expect((await db.query("SELECT FROM safetykit.dirty WHERE source = 'within'")).rowCount).toBe(1)
+})
+
+test('nothing is recorded where the transaction is not wanted any more', async () => {
+  expect(await recording.record(await imported([{}]), async () => false)).toBe(false)
+  expect([await objects(), await submissions()]).toEqual([[], []])
+})
+
+test('an object that another process recorded meanwhile stays as that one has it, and the history tells of both', async () => {
+  await db.query(`INSERT INTO safetykit.objects (namespace, object_id, source, state, request_id, fingerprint)
+    VALUES ('products', '2', 'public.products', 'accepted', 'req_live', 'newer')`)
+  expect(await recording.record(await imported([{}, {}, {}]), async () => true)).toBe(true)
+  expect(
+    (await objects()).map(({ object_id, request_id, fingerprint }) => [object_id, request_id, fingerprint]),
+  ).toEqual([
+    ['1', 'req_1', 'f-1'],
+    ['2', 'req_live', 'newer'],
+    ['3', 'req_1', 'f-3'],
+  ])
+  expect(await submissions()).toHaveLength(3)
+})
+
+test('an object that was known is updated where the ledger still has what it was compared with', async () => {
+  await db.query(`INSERT INTO safetykit.objects (namespace, object_id, source, state, request_id, fingerprint, attempts, error, key)
+    SELECT 'products', id, 'public.products', state, request, 'old', 3, '{}', '{}' FROM (VALUES
+      ('same', 'accepted', 'req_0'), ('moved', 'accepted', 'req_live'), ('refused', 'dead', NULL)) AS o (id, state, request)`)
+  const known = [
+    { id: 'same', expected: 'req_0' },
+    { id: 'moved', expected: 'req_0' },
+    { id: 'refused', expected: '' },
+    { id: 'gone', expected: 'req_0' },
+  ]
+  await recording.record(await imported(known), async () => true)
+  expect((await objects()).map(({ object_id, state, request_id }) => [object_id, state, request_id])).toEqual([
+    ['moved', 'accepted', 'req_live'],
+    ['refused', 'accepted', 'req_1'],
+    ['same', 'accepted', 'req_1'],
+  ])
+  const { rows } = await db.query("SELECT attempts, error, key FROM safetykit.objects WHERE object_id = 'refused'")
+  expect(rows).toEqual([{ attempts: 0, error: null, key: null }])
+})
+
+test.each([
+  'tab\there',
+  'line\nbreak',
+  'back\\slash \\N',
+  '\\N',
+  'Grüße 🙂 中',
+  'a "quote", {brace}',
+  '',
+  'NULL',
+])('an id and a key of %j come into the ledger as they are, by either way', async (id) => {
+  const key = { id, n: id }
+  await recording.record(await imported([{ id, key }]), async () => true)
+  expect((await objects()).map(({ object_id }) => object_id)).toEqual([id])
+  expect((await submissions()).map((row) => row.key)).toEqual([key])
+  await recording.record(await imported([{ id, key, expected: 'req_1' }, { id: 'another' }], 'req_2'), async () => true)
+  await recording.record(await imported([{ id: 'another' }, { id: `${id}2` }], 'req_3'), async () => true)
+  const held = new Map((await objects()).map(({ object_id, request_id }) => [object_id, request_id]))
+  expect(held).toEqual(
+    new Map([
+      [id, 'req_2'],
+      ['another', 'req_2'],
+      [`${id}2`, 'req_3'],
+    ]),
+  )
+})
+
+test('a manifest of many thousand entries is read as it was written', async () => {
+  const count = 20_000
+  const made = await imported(
+    Array.from({ length: count }, (_, index) => ({ id: `é-${index}`, expected: index % 2 ? 'r' : null })),
+  )
+  const read: PartEntry[] = []
+  for await (const entries of made.entries()) read.push(...entries)
+  expect(read).toHaveLength(count)
+  expect(new Set(read.map(({ id }) => id)).size).toBe(count)
+  expect(read.filter(({ expected }) => expected === null)).toHaveLength(count / 2)
+  await recording.record(made, async () => true)
+  expect((await objects()).length).toBe(count / 2)
+})
+
+test('a line that was cut off is told, and nothing of its import is recorded', async () => {
+  const made = await imported([{}, {}])
+  const broken = {
+    ...made,
+    async *entries() {
+      yield* made.entries()
+      throw new RangeError('a line of the manifest is cut off')
+    },
+  }
+  await expect(recording.record(broken, async () => true)).rejects.toThrow('cut off')
+  expect([await objects(), await submissions()]).toEqual([[], []])
+  // The connection is as good as before.
+  expect(await recording.record(made, async () => true)).toBe(true)
+})
+
+test('no line of a manifest holds more than one', () => {
+  const line = manifestLine({
+    id: 'a\nb\tc',
+    json: '',
+    fingerprint: 'f',
+    lsn: null,
+    expected: null,
+    key: { k: 'x\ny\tz' },
+  })
+  expect(line.trimEnd().split('\n')).toHaveLength(1)
+  expect(line.trimEnd().split('\t')).toHaveLength(5)
+})
