@@ -26,8 +26,8 @@ export class CopyOut implements Submittable {
   submit(connection: Connection): void {
     connection.stream.cork()
     connection.parse({ name: '', text: this.#text, types: [] }, true)
-    connection.bind(null, true)
-    connection.execute(null, true)
+    connection.bind({}, true)
+    connection.execute({}, true)
     connection.sync()
     connection.stream.uncork()
   }

@@ -31,25 +31,30 @@ const given = (schema: string, columns: string, arrays: string): string => `
   CROSS JOIN unnest(${arrays}) AS g (${columns})
   WHERE r.request_id = $2`
 
-/** An object that another process is just writing is not waited for while others are held: nobody can deadlock with this. */
+/**
+ * An object that another process is just writing is not waited for while others are held: nobody can deadlock with this.
+ * It is in `there` and not in `locked`.
+ */
 const applySql = (schema: string): string => `
   WITH given AS (
     ${given(schema, 'object_id, status, output, url', '$3::text[], $4::text[], $5::text[], $6::text[]')}
   ), locked AS (
-    SELECT o.object_id FROM given g JOIN ${schema}.objects o ON o.namespace = $1 AND o.object_id = g.object_id
+    SELECT g.* FROM given g JOIN ${schema}.objects o ON o.namespace = $1 AND o.object_id = g.object_id
     FOR NO KEY UPDATE OF o SKIP LOCKED
   ), applied AS (
     UPDATE ${schema}.objects o
     SET status = g.status, output = g.output::jsonb, url = g.url, evaluated_at = clock_timestamp(),
       evaluated_request_id = g.request_id
-    FROM given g JOIN locked USING (object_id)
+    FROM locked g
     WHERE o.namespace = $1 AND o.object_id = g.object_id AND ${isNew(schema)}
     RETURNING o.object_id
   )
-  SELECT object_id, 'applied' AS outcome FROM applied
+  SELECT 'applied' AS what, array_agg(object_id) AS ids FROM applied
   UNION ALL
-  SELECT o.object_id, 'busy' FROM given g JOIN ${schema}.objects o ON o.namespace = $1 AND o.object_id = g.object_id
-  WHERE NOT EXISTS (SELECT FROM locked l WHERE l.object_id = g.object_id)`
+  SELECT 'locked', array_agg(object_id) FROM locked
+  UNION ALL
+  SELECT 'there', array_agg(o.object_id)
+  FROM given g JOIN ${schema}.objects o ON o.namespace = $1 AND o.object_id = g.object_id`
 
 const freshSql = (schema: string): string => `
   SELECT o.object_id FROM (${given(schema, 'object_id, status', '$3::text[], $4::text[]')}) g
@@ -101,9 +106,10 @@ export class EvaluationStore {
         textArray(left.map(({ url }) => (url === null ? null : storable(url)))),
       ]
       const { rows } = await this.#db.query({ name: 'safetykit_evaluated', text: this.#apply, values })
-      const busy = new Set<string>()
-      for (const { object_id, outcome } of rows) (outcome === 'applied' ? applied : busy).add(String(object_id))
-      left = those(left, busy)
+      const ids = (what: string): string[] => (rows.find((row) => row.what === what)?.ids ?? []) as string[]
+      for (const id of ids('applied')) applied.add(id)
+      const locked = new Set(ids('locked'))
+      left = those(left, new Set(ids('there').filter((id) => !locked.has(id))))
       if (left.length === 0) break
       if (tries === maxBusyTries) throw new Error(`${left.length} objects are locked by someone for too long`)
       await sleep(busyWaitMs, undefined, { ref: false })
@@ -113,7 +119,7 @@ export class EvaluationStore {
 }
 
 const idsAndStatuses = (evaluations: readonly Evaluation[]): string[] => [
-  textArray(evaluations.map(({ objectId }) => storable(objectId))),
+  textArray(evaluations.map(({ objectId }) => objectId)),
   textArray(evaluations.map(({ status }) => status)),
 ]
 

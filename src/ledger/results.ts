@@ -242,7 +242,8 @@ export class ResultStore {
   }
 }
 
-const keyOf = 'coalesce(s.key, jsonb_build_object(k.key_column, o.object_id))'
+const keyOf =
+  'coalesce(s.key, CASE WHEN k.key_column IS NOT NULL THEN jsonb_build_object(k.key_column, o.object_id) END)'
 
 /** Found by the time of their submission, which has the index. */
 const objectsOfImport = (schema: string): string => `

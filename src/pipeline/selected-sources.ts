@@ -1,40 +1,38 @@
 import { nearest } from '../config/nearest.js'
 import { SyncError } from '../errors.js'
-import type { Source, Sources, Target } from './sources.js'
-
-/** A mapped table, and those of its mappings that are asked for. */
-export interface SelectedSource {
-  readonly source: Source
-  readonly targets: readonly Target[]
-}
+import type { Source, Sources } from './sources.js'
 
 /**
- * The tables and mappings that go by these names; without any, all of them. A model is named as the configuration has it, a
- * table as the configuration or the database does; without its schema where only one has the name.
+ * The mapped tables that go by these names; without any, all of them. A model is named as the configuration has it, a table as
+ * the configuration or the database does; without its schema where only one has the name.
  * @throws {SyncError} `ARGUMENT_INVALID` for a name that nothing has.
  */
 export function selectSources(
-  sources: Pick<Sources, 'all'>,
+  { all }: Pick<Sources, 'all'>,
   { models = [], tables = [] }: { readonly models?: readonly string[]; readonly tables?: readonly string[] } = {},
-): readonly SelectedSource[] {
-  const all = sources.all.map((source) => ({ source, targets: source.targets }))
+): readonly Source[] {
   if (models.length + tables.length === 0) return all
-  const known = new Set(all.flatMap(({ targets }) => targets.flatMap((target) => modelOf(target) ?? [])))
-  for (const model of models) if (!known.has(model)) throw unknown('model', model, [...known])
+  const known = all.flatMap(modelsOf)
+  for (const model of models) if (!known.includes(model)) throw unknown('model', model, known)
   for (const table of tables) {
-    const found = sources.all.filter((source) => isNamed(source, table))
-    if (found.length === 0) throw unknown('table', table, sources.all.map(({ name }) => name))
+    const found = all.filter((source) => isNamed(source, table))
+    if (found.length === 0)
+      throw unknown(
+        'table',
+        table,
+        all.map(({ name }) => name),
+      )
     if (found.length > 1) throw ambiguous(table, found)
   }
-  return all.flatMap(({ source, targets }) => {
-    if (tables.some((table) => isNamed(source, table))) return [{ source, targets }]
-    const asked = targets.filter((target) => models.includes(modelOf(target) ?? ''))
-    return asked.length === 0 ? [] : [{ source, targets: asked }]
-  })
+  return all.filter(
+    (source) =>
+      tables.some((table) => isNamed(source, table)) || modelsOf(source).some((model) => models.includes(model)),
+  )
 }
 
 /** `models.Product`, and `models.Product[1]` where a model has several mappings. */
-const modelOf = ({ mapping }: Target): string | undefined => /^models\.([^[]+)/.exec(mapping.path)?.[1]
+const modelsOf = ({ targets }: Source): string[] =>
+  targets.flatMap(({ mapping }) => /^models\.([^[]+)/.exec(mapping.path)?.[1] ?? [])
 
 function isNamed({ name, bound, targets }: Source, table: string): boolean {
   if (name === table || bound.source === table || bound.table.name === table) return true

@@ -3,6 +3,9 @@ import type { Evaluation, EvaluationOutput } from '../evaluation.js'
 
 // What the API says of requests and objects. What it says beyond its contract is let through.
 
+// An id that no object of the ledger can have: Postgres takes no U+0000.
+const isText = (id: string): boolean => !id.includes('\u0000')
+
 const output = z.looseObject({
   labels: z.array(z.looseObject({ label: z.string() })).default([]),
   actions: z.array(z.unknown()).default([]),
@@ -10,7 +13,7 @@ const output = z.looseObject({
 })
 
 const result = z.object({
-  id: z.string(),
+  id: z.string().refine(isText),
   status: z.string().optional(),
   output: output.nullish(),
   url: z.string().nullish(),
@@ -62,7 +65,7 @@ export function readResult(value: unknown, of: Pick<Evaluation, 'namespace' | 'r
   }
 }
 
-const named = z.string().min(1).max(1_000)
+const named = z.string().min(1).max(1_000).refine(isText)
 const ofObject = { namespace: named, id: named, request_id: named, url: z.string().nullish() }
 const webhookEvent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('workflow.succeeded'), ...ofObject, output: output.nullish() }),

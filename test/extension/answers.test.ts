@@ -41,10 +41,11 @@ describe('status', () => {
       object_id: productId,
       request_id: 'req_1',
       accepted_at: '2026-01-02T03:04:05.678Z',
-      status: 'completed',
-      output: JSON.stringify({ label: 'fine', score: 0.5 }),
+      status: 'succeeded',
+      output: JSON.stringify({ labels: [{ label: 'fine', score: 0.5 }] }),
       url: 'https://example.com/1',
       evaluated_at: '2026-01-02T03:05:00Z',
+      evaluated_request_id: 'req_0',
     })
     expect(await db.$safetykit.status('Product', productId)).toEqual({
       namespace: 'products',
@@ -53,8 +54,9 @@ describe('status', () => {
       requestId: 'req_1',
       acceptedAt: new Date('2026-01-02T03:04:05.678Z'),
       evaluation: {
-        status: 'completed',
-        output: { label: 'fine', score: 0.5 },
+        status: 'succeeded',
+        requestId: 'req_0',
+        output: { labels: [{ label: 'fine', score: 0.5 }] },
         url: 'https://example.com/1',
         evaluatedAt: new Date('2026-01-02T03:05:00Z'),
       },

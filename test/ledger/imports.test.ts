@@ -30,7 +30,10 @@ async function imported(objects: readonly Partial<PartObject>[], requestId = 're
   const part = spool.create()
   for (const [index, object] of objects.entries()) {
     const id = object.id ?? String(index + 1)
-    part.add({ id, json: `{"id":"x"}`, fingerprint: `f-${index + 1}`, lsn: null, expected: null, key: null, ...object }, 10)
+    part.add(
+      { id, json: `{"id":"x"}`, fingerprint: `f-${index + 1}`, lsn: null, expected: null, key: null, ...object },
+      10,
+    )
   }
   const { name, objects: objectCount } = await part.finish()
   const entries = () => spool.entries(name)

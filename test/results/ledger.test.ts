@@ -142,7 +142,14 @@ test('an import that has succeeded marks exactly the objects that have another r
   const rig = await resultsRig()
   const composite = { b: { country: 'nl', code: '7' } }
   await rig.record({ requestId: 'older', ids: ['z'], kind: 'import', age: 100 })
-  await rig.record({ requestId: 'import', ids: ['a', 'b', 'c', 'd'], kind: 'import', age: 50, keys: composite, not: ['d'] })
+  await rig.record({
+    requestId: 'import',
+    ids: ['a', 'b', 'c', 'd'],
+    kind: 'import',
+    age: 50,
+    keys: composite,
+    not: ['d'],
+  })
   await rig.record({ requestId: 'live', ids: ['a', 'b', 'y'], age: 10 })
   // One that a live delivery was first with.
   await rig.record({ requestId: 'first', ids: ['d'], age: 60 })

@@ -67,6 +67,7 @@ export interface ResultsRig {
   /** The evaluations that were told as events. */
   readonly told: readonly Evaluation[]
   readonly failures: readonly SyncError[]
+  logged(level: LogLine['level']): readonly LogLine[]
   /** How often `onKeys` was called. */
   woken(): number
   record(recorded: Recorded): Promise<void>
@@ -125,6 +126,7 @@ export async function resultsRig(emulatorOptions: EmulatorOptions = {}): Promise
     events,
     told,
     failures,
+    logged: (wanted) => log.filter(({ level }) => level === wanted),
     woken: () => woken,
     async record({ requestId, ids, kind = 'add', age = 2, keys = {}, not = [] }) {
       // Milliseconds, as the delivery has them.
@@ -189,7 +191,8 @@ export async function resultsRig(emulatorOptions: EmulatorOptions = {}): Promise
       return following
     },
     async objects() {
-      return (await db.query<EvaluatedRow & pg.QueryResultRow>('SELECT * FROM safetykit.objects ORDER BY object_id')).rows
+      return (await db.query<EvaluatedRow & pg.QueryResultRow>('SELECT * FROM safetykit.objects ORDER BY object_id'))
+        .rows
     },
     object: async (id) => (await rig.objects()).find(({ object_id }) => object_id === id),
     async request(requestId) {

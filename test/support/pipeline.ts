@@ -66,6 +66,8 @@ export async function createRig(options: RigOptions): Promise<Rig> {
     const { resolved } = defineSync({
       capture: 'replication',
       slot: { name: db.name },
+      // These are about the delivery; what is asked about evaluations is in test/results/.
+      results: 'off',
       ...merged.settings,
       tables: merged.tables,
     } as never)

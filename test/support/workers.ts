@@ -36,6 +36,8 @@ export async function workersForTest(options: WorkersOptions): Promise<Workers> 
   const given = (overrides: { readonly databaseUrl?: string; readonly settings?: SyncOptions } = {}) => ({
     resolved: defineSync({
       capture: 'trigger',
+      // These are about the delivery; what is asked about evaluations is in test/results/.
+      results: 'off',
       ...options.settings,
       ...overrides.settings,
       tables: options.tables,

@@ -128,17 +128,10 @@ export class TableBackfill {
       ...(request.where === undefined ? {} : { where: request.where }),
     })
     try {
-      // While one chunk is compared, the next one is mapped.
-      let upcoming = walk.next()
-      upcoming.catch(() => {})
-      for (;;) {
+      for (let chunk = await walk.next(); chunk !== null && !this.#isEnough(); chunk = await walk.next()) {
+        await this.#take(chunk)
         signal.throwIfAborted()
         this.#sender.throwIfFailed()
-        const chunk = await upcoming
-        if (chunk === null || this.#isEnough()) break
-        upcoming = walk.next()
-        upcoming.catch(() => {})
-        await this.#take(chunk)
       }
     } finally {
       await walk.close()
