@@ -4,10 +4,11 @@ import { type BackfillResult, backfill } from './backfill.js'
 import { type DrainResult, drain } from './drain.js'
 import { latency } from './latency.js'
 import { memory } from './memory.js'
+import { type VerifyResult, verify } from './verify.js'
 import { median } from './workload.js'
 import { doors, type WriteResult, writes, writeToAccepted } from './writes.js'
 
-const help = `Usage: npm run bench -- [drain] [one-row] [memory] [latency] [writes] [accepted] [backfill] [--runs 3] [--rows N] [--profile DIR] [--only TEXT]
+const help = `Usage: npm run bench -- [drain] [one-row] [memory] [latency] [writes] [accepted] [backfill] [verify] [--runs 3] [--rows N] [--profile DIR] [--only TEXT]
 
 drain    200,000 rows, 100 a transaction, against pg_recvlogical on the same WAL
 one-row  the same with a row a transaction
@@ -17,7 +18,8 @@ writes   what a write through Prisma costs with each way of capture, against the
          (--only: the kinds whose name holds the text)
 accepted from a write in an idle application that delivers itself until its request is recorded
 backfill 1,000,000 rows of which the ledger knows nothing, by import, against COPY of the mapped columns to STDOUT
-Without a name all but one-row. drain and one-row need pg_recvlogical, backfill needs psql (Debian: postgresql-client).`
+verify   1,000,000 rows that are in step, against the same COPY
+Without a name all but one-row. drain and one-row need pg_recvlogical, backfill and verify need psql (Debian: postgresql-client).`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -33,7 +35,8 @@ const { values, positionals } = parseArgs({
 if (values.help) {
   console.log(help)
 } else {
-  const wanted = positionals.length > 0 ? positionals : ['drain', 'memory', 'latency', 'writes', 'accepted', 'backfill']
+  const wanted =
+    positionals.length > 0 ? positionals : ['drain', 'memory', 'latency', 'writes', 'accepted', 'backfill', 'verify']
   const total = Number(values.rows ?? 200_000)
   console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}\n`)
   for (const name of wanted) await run(name, total)
@@ -65,6 +68,9 @@ async function run(name: string, total: number): Promise<void> {
     }
     case 'backfill':
       showBackfill(await backfill({ total: Number(values.rows ?? 1_000_000), runs, profile: values.profile }))
+      break
+    case 'verify':
+      showVerify(await verify({ total: Number(values.rows ?? 1_000_000), runs, profile: values.profile }))
       break
     case 'writes':
       showWrites(await writes(values.only))
@@ -105,6 +111,19 @@ function showBackfill({ total, runs }: BackfillResult): void {
   for (const [run, { copy, backfill: rate, ratio, peakMb, costs }] of runs.entries()) {
     const rates = [copy, rate].map((perSecond) => `${(perSecond / 1000).toFixed(0)}k/s`)
     const micros = [costs.process, costs.postgres, costs.api].map((used) => used.toFixed(1))
+    line(run + 1, ...rates, ratio.toFixed(2), peakMb.toFixed(0), '|', ...micros)
+  }
+  console.log(`  median ratio ${median(runs.map(({ ratio }) => ratio)).toFixed(2)}\n`)
+}
+
+function showVerify({ total, runs }: VerifyResult): void {
+  console.log(`Verifying ${total.toLocaleString('en')} rows in step, from start to end (bar: 0.3, 200 MiB)\n`)
+  const line = (...cells: readonly (string | number)[]) =>
+    console.log(`  ${cells.map((cell, at) => String(cell).padStart(at === 0 ? 3 : 12)).join('')}`)
+  line('run', 'COPY', 'verify', 'ratio', 'MiB', '|  µs a row:', 'process', 'Postgres', 'its COPY')
+  for (const [run, { copy, verify: rate, ratio, peakMb, costs }] of runs.entries()) {
+    const rates = [copy, rate].map((perSecond) => `${(perSecond / 1000).toFixed(0)}k/s`)
+    const micros = [costs.process, costs.postgres, costs.copy].map((used) => used.toFixed(1))
     line(run + 1, ...rates, ratio.toFixed(2), peakMb.toFixed(0), '|', ...micros)
   }
   console.log(`  median ratio ${median(runs.map(({ ratio }) => ratio)).toFixed(2)}\n`)

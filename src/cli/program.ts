@@ -8,6 +8,7 @@ import { addHelp } from './options.js'
 import { addRun } from './run.js'
 import { addStatus } from './status.js'
 import { paintFor } from './terminal.js'
+import { addVerify } from './verify.js'
 
 /** The command with all of its commands; nothing runs before it parses the arguments. */
 export function createProgram(): Command {
@@ -27,6 +28,7 @@ export function createProgram(): Command {
   addMigrate(program)
   addRun(program)
   addBackfill(program)
+  addVerify(program)
   addStatus(program)
   addEmulator(program)
   return addHelp(

@@ -14,14 +14,23 @@ export interface AcceptedImport {
   readonly objectKey: string
   readonly objectCount: number
   readonly acceptedAt: Date
-  /** What it holds; may be asked for several times. */
-  entries(): AsyncIterable<readonly PartEntry[]>
+}
+
+/** Some objects of an import. */
+export interface ImportSlice {
+  readonly entries: readonly PartEntry[]
+  /** With the last ones the request is recorded: whoever looks at it finds all of its objects. */
+  readonly last: boolean
+  /** Writes more in the same transaction; gives `false` to have nothing written. */
+  readonly within: (client: Queryable) => Promise<boolean>
 }
 
 /** Objects of one statement, where they are not copied. */
 const maxGroup = 4_000
+/** Lines that are handed to Postgres at once. */
+const linesAtOnce = 1_000
 
-/** Writes imports to the ledger: each in one transaction, by COPY where nothing is known of its objects. */
+/** Writes imports to the ledger, some thousand objects a transaction, by COPY where nothing is known of them. */
 export class ImportRecording {
   readonly #pool: pg.Pool
   readonly #schema: string
@@ -33,35 +42,38 @@ export class ImportRecording {
   }
 
   /**
-   * Records an import, and whatever else `within` writes in the same transaction.
+   * Records some objects of an import. One that another process has written since it was compared is left as that one has
+   * it: once the import has succeeded, it is sent again.
    *
-   * An object that another process has written since it was compared is left as that one has it: once the import has
-   * succeeded, it is sent again.
-   * @param within gives `false` to have nothing recorded.
-   * @returns whether it was recorded.
+   * They are written in the order of their ids, as receipts are: of two that wait for each other's objects, one would fail.
+   * @returns whether they were recorded.
    */
-  async record(imported: AcceptedImport, within: (client: Queryable) => Promise<boolean>): Promise<boolean> {
+  async record(imported: AcceptedImport, slice: ImportSlice): Promise<boolean> {
+    const entries = [...slice.entries].sort((a, b) => (a.id < b.id ? -1 : 1))
+    const sorted = { ...slice, entries }
     try {
-      return await this.#inTransaction(imported, { within, copy: true })
+      return await this.#inTransaction(imported, sorted, { copy: true })
     } catch (error) {
       // Another process was first with one of them: to look for conflicts before each insert costs as much as the inserts.
       if (!(error instanceof pg.DatabaseError) || error.code !== '23505') throw error
-      return await this.#inTransaction(imported, { within, copy: false })
+      return await this.#inTransaction(imported, sorted, { copy: false })
     }
   }
 
   async #inTransaction(
     imported: AcceptedImport,
-    { within, copy }: { readonly within: (client: Queryable) => Promise<boolean>; readonly copy: boolean },
+    { entries, last, within }: ImportSlice,
+    { copy }: { readonly copy: boolean },
   ): Promise<boolean> {
     const client = await this.#pool.connect()
-    let broken: Error | boolean = true
+    let broken = true
     try {
       await client.query('BEGIN')
-      await this.#insertRequest(client, imported)
-      await this.#copySubmissions(client, imported)
-      if (copy) await this.#copyNew(client, imported)
-      await this.#writeInGroups(client, imported, { inserts: !copy })
+      if (last) await this.#insertRequest(client, imported)
+      await this.#copySubmissions(client, imported, entries)
+      const isNew = ({ expected }: PartEntry): boolean => expected === null
+      if (copy) await this.#copyNew(client, imported, entries.filter(isNew))
+      await this.#writeInGroups(client, imported, copy ? entries.filter((entry) => !isNew(entry)) : entries)
       const wanted = await within(client)
       await client.query(wanted ? 'COMMIT' : 'ROLLBACK')
       broken = false
@@ -87,35 +99,41 @@ export class ImportRecording {
     )
   }
 
-  async #copySubmissions(client: pg.PoolClient, imported: AcceptedImport): Promise<void> {
-    const { namespace, requestId, acceptedAt } = imported
+  async #copySubmissions(
+    client: pg.PoolClient,
+    { namespace, requestId, acceptedAt }: AcceptedImport,
+    entries: readonly PartEntry[],
+  ): Promise<void> {
     const rest = `\t${[namespace, requestId, acceptedAt.toISOString()].map(copyValue).join('\t')}\n`
     const columns = 'object_id, key, namespace, request_id, submitted_at'
-    await this.#copy(client, `submissions (${columns})`, imported, ({ id, key }) => `${id}\t${key}${rest}`)
+    await this.#copy(client, `submissions (${columns})`, entries, ({ id, key }) => `${id}\t${key}${rest}`)
   }
 
   /** Those of which nothing was known. */
-  async #copyNew(client: pg.PoolClient, imported: AcceptedImport): Promise<void> {
-    const { namespace, source, requestId, acceptedAt } = imported
+  async #copyNew(
+    client: pg.PoolClient,
+    { namespace, source, requestId, acceptedAt }: AcceptedImport,
+    entries: readonly PartEntry[],
+  ): Promise<void> {
     const rest = `\t${[namespace, source, 'accepted', requestId, acceptedAt.toISOString()].map(copyValue).join('\t')}\n`
     const columns = 'object_id, fingerprint, lsn, namespace, source, state, request_id, accepted_at'
-    await this.#copy(client, `objects (${columns})`, imported, ({ id, fingerprint, lsn, expected }) =>
-      expected === null ? `${id}\t${fingerprint}\t${lsn}${rest}` : '',
-    )
+    const line = ({ id, fingerprint, lsn }: PartEntry): string => `${id}\t${fingerprint}\t${lsn}${rest}`
+    await this.#copy(client, `objects (${columns})`, entries, line)
   }
 
   async #copy(
     client: pg.PoolClient,
     target: string,
-    imported: AcceptedImport,
+    entries: readonly PartEntry[],
     line: (entry: PartEntry) => string,
   ): Promise<void> {
-    async function* buffers(): AsyncIterable<Buffer> {
-      for await (const entries of imported.entries()) {
+    if (entries.length === 0) return
+    function* buffers(): Iterable<Buffer> {
+      for (let at = 0; at < entries.length; at += linesAtOnce) {
         let text = ''
-        for (const entry of entries) text += line(entry)
-        // The entries hold the manifest's bytes, one to a character.
-        if (text !== '') yield Buffer.from(text, 'latin1')
+        for (const entry of entries.slice(at, at + linesAtOnce)) text += line(entry)
+        // The entries hold the manifest's bytes, one to a character; what is added to them is ASCII.
+        yield Buffer.from(text, 'latin1')
       }
     }
     await pipeline(
@@ -124,17 +142,9 @@ export class ImportRecording {
     )
   }
 
-  /** Those that were known, and where nothing was copied the others too. */
-  async #writeInGroups(
-    client: pg.PoolClient,
-    imported: AcceptedImport,
-    { inserts }: { readonly inserts: boolean },
-  ): Promise<void> {
-    for await (const entries of imported.entries()) {
-      const wanted = entries.filter(({ expected }) => expected !== null || inserts)
-      for (let at = 0; at < wanted.length; at += maxGroup) {
-        await client.query(this.#groupSql(), groupValues(imported, wanted.slice(at, at + maxGroup)))
-      }
+  async #writeInGroups(client: pg.PoolClient, imported: AcceptedImport, entries: readonly PartEntry[]): Promise<void> {
+    for (let at = 0; at < entries.length; at += maxGroup) {
+      await client.query(this.#groupSql(), groupValues(imported, entries.slice(at, at + maxGroup)))
     }
   }
 

@@ -1,6 +1,7 @@
 import type { DeferredKey, ParkedObject, Receipt, Records } from '../delivery/ports.js'
 import { formatLsn } from '../lsn.js'
 import { type Queryable, textArray } from './postgres.js'
+import { storable } from './storable.js'
 
 /*
  * Receipts: `requests`, `submissions` and `objects` in one statement. Objects of one request and one table are a group;
@@ -147,7 +148,8 @@ export class Recording {
 
   /** How many objects were recorded. */
   async #insertReceipts(client: Queryable, receipts: readonly Receipt[]): Promise<number> {
-    const values = receiptValues(receipts)
+    const sent = inOrder(receipts)
+    const values = receiptValues(receipts, sent)
     const known = receipts.some((receipt) => receipt.objects.some((object) => object.known != null))
     try {
       if (!known) return (await client.query({ name: 'safetykit_record_new', text: this.#new, values })).rowCount ?? 0
@@ -155,7 +157,7 @@ export class Recording {
       // Another process was first with one of them, or this is a repetition after a commit whose answer was lost.
       if (!isUniqueViolation(error)) throw error
     }
-    const all = [...values, textArray(expectedRequests(receipts))]
+    const all = [...values, textArray(expectedRequests(sent))]
     return (await client.query({ name: 'safetykit_record_any', text: this.#any, values: all })).rowCount ?? 0
   }
 }
@@ -163,33 +165,53 @@ export class Recording {
 const isUniqueViolation = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === '23505'
 
-function receiptValues(receipts: readonly Receipt[]): unknown[] {
+interface Sent {
+  readonly receipt: Receipt
+  readonly object: Receipt['objects'][number]
+}
+
+/** By namespace and id, as imports are written too: of two that wait for each other's objects, one would fail. */
+function inOrder(receipts: readonly Receipt[]): readonly Sent[] {
+  const sent = receipts.flatMap((receipt) => receipt.objects.map((object) => ({ receipt, object })))
+  return sent.sort((a, b) =>
+    a.receipt.namespace === b.receipt.namespace
+      ? a.object.id < b.object.id
+        ? -1
+        : 1
+      : a.receipt.namespace < b.receipt.namespace
+        ? -1
+        : 1,
+  )
+}
+
+function receiptValues(receipts: readonly Receipt[], sent: readonly Sent[]): unknown[] {
   const groups = {
     requests: [] as string[],
     namespaces: [] as string[],
     times: [] as string[],
     sources: [] as string[],
   }
+  const numbersOf = new Map(receipts.map((receipt) => [receipt, new Map<string, number>()]))
   const numbers: number[] = []
   const ids: string[] = []
   const fingerprints: string[] = []
   const lsns: string[] = []
-  for (const { requestId, namespace, acceptedAt, objects } of receipts) {
-    let source: string | null = null
-    for (const object of objects) {
-      if (object.source !== source) {
-        source = object.source
-        groups.requests.push(requestId)
-        groups.namespaces.push(namespace)
-        groups.times.push(acceptedAt.toISOString())
-        groups.sources.push(source)
-      }
-      const { sending } = object
-      numbers.push(groups.sources.length)
-      ids.push(object.id)
-      fingerprints.push(sending?.fingerprint ?? 'NULL')
-      lsns.push(sending?.lsn == null ? 'NULL' : formatLsn(sending.lsn))
+  for (const { receipt, object } of sent) {
+    const { requestId, namespace, acceptedAt } = receipt
+    const { source, sending } = object
+    const numberOf = numbersOf.get(receipt)
+    let number = numberOf?.get(source)
+    if (number === undefined) {
+      groups.requests.push(requestId)
+      groups.namespaces.push(namespace)
+      groups.times.push(acceptedAt.toISOString())
+      number = groups.sources.push(source)
+      numberOf?.set(source, number)
     }
+    numbers.push(number)
+    ids.push(object.id)
+    fingerprints.push(sending?.fingerprint ?? 'NULL')
+    lsns.push(sending?.lsn == null ? 'NULL' : formatLsn(sending.lsn))
   }
   return [
     textArray(groups.requests),
@@ -209,8 +231,8 @@ function receiptValues(receipts: readonly Receipt[]): unknown[] {
 }
 
 /** For each object, the request that the ledger had when it was sent; see `recordAny`. */
-const expectedRequests = (receipts: readonly Receipt[]): (string | null)[] =>
-  receipts.flatMap(({ objects }) => objects.map(({ known }) => (known == null ? null : (known.requestId ?? ''))))
+const expectedRequests = (sent: readonly Sent[]): (string | null)[] =>
+  sent.map(({ object: { known } }) => (known == null ? null : (known.requestId ?? '')))
 
 function parkedValues(parked: ParkedObject): unknown[] {
   const { code, message, hint } = parked.error
@@ -221,9 +243,6 @@ function parkedValues(parked: ParkedObject): unknown[] {
   const key = JSON.stringify(parked.key)
   return [parked.namespace, parked.id, parked.source, state, parked.attempts, parked.retryAt, error, key]
 }
-
-/** The message is the API's own words, and Postgres takes neither U+0000 nor half a surrogate pair. */
-const storable = (text: string): string => text.replaceAll('\u0000', '').replace(/\p{Surrogate}/gu, '\ufffd')
 
 const dirtyValues = (keys: readonly DeferredKey[]): unknown[] => [
   keys.map((deferred) => deferred.source),

@@ -38,6 +38,31 @@ export class ScanStore {
     return rows.map(({ source }) => String(source))
   }
 
+  /**
+   * Marks the tables whose last scan began longer ago than this, and that neither are marked nor being scanned. A table that
+   * was never scanned counts from the first time it is looked for: a row of `scans` says when. One statement, and of
+   * several processes that run it at once one marks: the others wait for its rows and find them changed.
+   */
+  async markOverdue(sources: readonly string[], everyMs: number): Promise<void> {
+    await this.#pool.query(
+      `WITH due AS (
+         INSERT INTO ${this.#scans} AS s (source, cursor, reason, started_at, updated_at, finished_at)
+         SELECT source, NULL, 'every', clock_timestamp(), clock_timestamp(), clock_timestamp() FROM unnest($1::text[]) AS source
+         ON CONFLICT (source, reason) DO UPDATE SET started_at = excluded.started_at, updated_at = excluded.updated_at,
+           finished_at = excluded.finished_at
+         WHERE greatest(s.started_at, (SELECT m.started_at FROM ${this.#scans} AS m WHERE m.source = s.source AND m.reason = 'mark'))
+           < clock_timestamp() - $2::float8 * interval '1 millisecond'
+         RETURNING s.source, s.xmax <> 0 AS again
+       )
+       INSERT INTO ${this.#dirty} (source)
+       SELECT due.source FROM due
+       WHERE due.again AND NOT EXISTS (SELECT FROM ${this.#dirty} AS d WHERE d.key IS NULL AND d.source = due.source)
+         AND NOT EXISTS (SELECT FROM ${this.#scans} AS m
+           WHERE m.source = due.source AND m.reason = 'mark' AND m.finished_at IS NULL)`,
+      [sources, everyMs],
+    )
+  }
+
   /** The scans of these tables, for a reason, that were started and have not come to their end. */
   async unfinished(sources: readonly string[], reason: ScanReason): Promise<readonly Run[]> {
     const { rows } = await this.#pool.query(

@@ -9,7 +9,10 @@ import type { Source, Sources } from './sources.js'
  */
 export function selectSources(
   { all }: Pick<Sources, 'all'>,
-  { models = [], tables = [] }: { readonly models?: readonly string[]; readonly tables?: readonly string[] } = {},
+  {
+    models = [],
+    tables = [],
+  }: { readonly models?: readonly string[] | undefined; readonly tables?: readonly string[] | undefined } = {},
 ): readonly Source[] {
   if (models.length + tables.length === 0) return all
   const known = all.flatMap(modelsOf)

@@ -1,5 +1,5 @@
 import type { Outcome, SafetyKitClient } from '../delivery/client.js'
-import type { SyncError } from '../errors.js'
+import { isSyncError, type SyncError } from '../errors.js'
 import type { Evaluation } from '../evaluation.js'
 import type { Following, KeyColumn, OpenRequest, RequestError, ResultStore } from '../ledger/results.js'
 import type { Logger } from '../logger.js'
@@ -66,8 +66,7 @@ export class Follower {
     if (signal.aborted) return 'answered'
     switch (outcome.kind) {
       case 'accepted':
-        if (request.kind === 'add') await this.#add(request, outcome.answer, signal)
-        else await this.#import(request, outcome.answer, signal)
+        await this.#answered(request, outcome.answer, signal)
         return 'answered'
       case 'rejected':
         await this.#refused(request, outcome)
@@ -87,6 +86,23 @@ export class Follower {
     const requests = await store.giveUp(following, noResults, maxGivenUp)
     const { message, hint } = noResults
     if (requests > 0) logger.warn('Requests were given up', { requests, reason: message, hint })
+  }
+
+  /** What cannot be recorded, though the database answers, is not to keep the others from it. */
+  async #answered(request: OpenRequest, answer: StatusAnswer, signal: AbortSignal): Promise<void> {
+    try {
+      if (request.kind === 'add') await this.#add(request, answer, signal)
+      else await this.#import(request, answer, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      const { namespace, requestId } = request
+      await this.#options.store.asked(requestId)
+      this.#options.logger.error('The results of a request could not be recorded, trying again later', {
+        namespace,
+        requestId,
+        error,
+      })
+    }
   }
 
   async #add(request: OpenRequest, answer: StatusAnswer, signal: AbortSignal): Promise<void> {
@@ -128,6 +144,7 @@ export class Follower {
     if (keys !== null && keys > 0) onKeys()
     if (following === 'off') return void (await store.complete(requestId))
     if (following === 'webhook' && request.ageMs < webhookGraceMs) return
+    if (answer.dataUrl === null && answer.dataCount !== 0) this.#tellUnread(request, answer.dataCount)
     const all = answer.dataUrl === null ? answer.dataCount === 0 : await this.#download(request, answer.dataUrl, signal)
     if (all) await store.complete(requestId)
     else await store.asked(requestId)
@@ -170,7 +187,7 @@ export class Follower {
       await flush()
     } catch (error) {
       if (signal.aborted) return false
-      if (!(error instanceof Error && 'retryable' in error)) throw error
+      if (!isSyncError(error)) throw error
       logger.warn('The results of an import were not read to their end, trying again later', {
         namespace,
         requestId,
@@ -206,7 +223,7 @@ export class Follower {
     this.#options.logger.warn('SafetyKit could not process a request', { namespace, requestId, kind, reason, ...more })
   }
 
-  #tellUnread({ namespace, requestId }: OpenRequest, results: number): void {
+  #tellUnread({ namespace, requestId }: OpenRequest, results: number | null): void {
     const hint = 'They are asked for again; the others are recorded.'
     this.#options.logger.warn("Some results are not as the API's contract has them", {
       namespace,

@@ -8,6 +8,9 @@ const busyMs = 500
 
 const afterFailure = { baseMs: 1_000, maxMs: 60_000 }
 
+/** Whatever the API asks for. */
+const maxRestMs = 60 * 60_000
+
 /** How long until the next look, with so many found of so many at most. */
 export function nextLookMs(found: number, limit: number): number {
   if (found === 0) return idleMs
@@ -21,6 +24,6 @@ export function nextLookMs(found: number, limit: number): number {
 export function restMs(failures: number, retryAfterMs: number | null, random: () => number): number {
   return Math.max(
     backoffMs(failures - 1, afterFailure, () => 0.5 + random() / 2),
-    retryAfterMs ?? 0,
+    Math.min(retryAfterMs ?? 0, maxRestMs),
   )
 }

@@ -160,8 +160,8 @@ export class Poller {
       this.#letGo()
       return null
     }
-    if (this.#stopping.signal.aborted) return null
     this.#tenure ??= new AbortController()
+    if (this.#stopping.signal.aborted) return null
     this.#renewal ??= setInterval(() => void this.#renew(), renewMs).unref()
     return this.#tenure
   }

@@ -62,15 +62,20 @@ export class WaitingWebhooks {
 
   async #apply(webhook: WaitingWebhook, signal: AbortSignal): Promise<boolean> {
     if (!webhook.known || signal.aborted) return true
-    const { store, intake } = this.#options
+    const { store, intake, logger } = this.#options
     const { namespace, requestId } = webhook
     const evaluation = readWebhook(webhook.event)
     if (evaluation === null || 'unknown' in evaluation) {
       await store.drop([webhook.webhookId])
       return true
     }
-    if (!(await intake.take({ namespace, requestId, evaluations: [evaluation] }, signal))) return signal.aborted
-    await store.applied(webhook, evaluation)
-    return true
+    try {
+      if (!(await intake.take({ namespace, requestId, evaluations: [evaluation] }, signal))) return signal.aborted
+      await store.applied(webhook, evaluation)
+      return true
+    } catch (error) {
+      logger.error('A webhook that waited could not be recorded, trying again', { namespace, requestId, error })
+      return false
+    }
   }
 }

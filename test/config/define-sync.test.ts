@@ -26,6 +26,10 @@ describe('defaults', () => {
       },
       parking: { retryAfterMs: [60_000, 300_000, 1_800_000, 7_200_000, 21_600_000, 86_400_000] },
       maxPendingBytes: 8_388_608,
+      import: { minObjects: 5_000, maxPartBytes: 67_108_864, maxPartObjects: 250_000, spoolDirectory: null },
+      scan: { everyMs: null },
+      results: 'poll',
+      onResult: null,
     })
     expect(mappings).toEqual([
       {

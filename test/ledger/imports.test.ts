@@ -1,7 +1,9 @@
+import { truncate } from 'node:fs/promises'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { manifestLine, type PartEntry, type PartObject } from '../../src/delivery/import/manifest.js'
-import { type AcceptedImport, ImportRecording } from '../../src/ledger/imports.js'
+import { type AcceptedImport, ImportRecording, type ImportSlice } from '../../src/ledger/imports.js'
+import { Ledger } from '../../src/ledger/ledger.js'
 import { migrateLedger } from '../../src/ledger/migrate.js'
 import { openLedgerPool } from '../../src/ledger/postgres.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
@@ -25,7 +27,11 @@ afterAll(async () => {
 
 const acceptedAt = new Date('2026-01-02T03:04:05.678Z')
 
-async function imported(objects: readonly Partial<PartObject>[], requestId = 'req_1'): Promise<AcceptedImport> {
+interface Made extends AcceptedImport {
+  readonly entries: readonly PartEntry[]
+}
+
+async function imported(objects: readonly Partial<PartObject>[], requestId = 'req_1'): Promise<Made> {
   const spool = await spoolForTest()
   const part = spool.create()
   for (const [index, object] of objects.entries()) {
@@ -36,7 +42,8 @@ async function imported(objects: readonly Partial<PartObject>[], requestId = 're
     )
   }
   const { name, objects: objectCount } = await part.finish()
-  const entries = () => spool.entries(name)
+  const entries: PartEntry[] = []
+  for await (const some of spool.entries(name)) entries.push(...some)
   return {
     namespace: 'products',
     source: 'public.products',
@@ -48,6 +55,9 @@ async function imported(objects: readonly Partial<PartObject>[], requestId = 're
   }
 }
 
+const record = (made: Made, within: ImportSlice['within']): Promise<boolean> =>
+  recording.record(made, { entries: made.entries, last: true, within })
+
 const objects = async () =>
   (
     await db.query(
@@ -58,7 +68,7 @@ const submissions = async () =>
   (await db.query('SELECT object_id, request_id, submitted_at, key FROM safetykit.submissions ORDER BY object_id')).rows
 
 test('new objects, their submissions and the request are recorded, with what is done in the same transaction', async () => {
-  const done = await recording.record(await imported([{ lsn: 0x1_0000_0010n }, {}]), async (client) => {
+  const done = await record(await imported([{ lsn: 0x1_0000_0010n }, {}]), async (client) => {
     await client.query("INSERT INTO safetykit.dirty (source) VALUES ('within')")
     return true
   })
@@ -87,14 +97,14 @@ test('new objects, their submissions and the request are recorded, with what is 
 })
 
 test('nothing is recorded where the transaction is not wanted any more', async () => {
-  expect(await recording.record(await imported([{}]), async () => false)).toBe(false)
+  expect(await record(await imported([{}]), async () => false)).toBe(false)
   expect([await objects(), await submissions()]).toEqual([[], []])
 })
 
 test('an object that another process recorded meanwhile stays as that one has it, and the history tells of both', async () => {
   await db.query(`INSERT INTO safetykit.objects (namespace, object_id, source, state, request_id, fingerprint)
     VALUES ('products', '2', 'public.products', 'accepted', 'req_live', 'newer')`)
-  expect(await recording.record(await imported([{}, {}, {}]), async () => true)).toBe(true)
+  expect(await record(await imported([{}, {}, {}]), async () => true)).toBe(true)
   expect(
     (await objects()).map(({ object_id, request_id, fingerprint }) => [object_id, request_id, fingerprint]),
   ).toEqual([
@@ -115,7 +125,7 @@ test('an object that was known is updated where the ledger still has what it was
     { id: 'refused', expected: '' },
     { id: 'gone', expected: 'req_0' },
   ]
-  await recording.record(await imported(known), async () => true)
+  await record(await imported(known), async () => true)
   expect((await objects()).map(({ object_id, state, request_id }) => [object_id, state, request_id])).toEqual([
     ['moved', 'accepted', 'req_live'],
     ['refused', 'accepted', 'req_1'],
@@ -136,11 +146,11 @@ test.each([
   'NULL',
 ])('an id and a key of %j come into the ledger as they are, by either way', async (id) => {
   const key = { id, n: id }
-  await recording.record(await imported([{ id, key }]), async () => true)
+  await record(await imported([{ id, key }]), async () => true)
   expect((await objects()).map(({ object_id }) => object_id)).toEqual([id])
   expect((await submissions()).map((row) => row.key)).toEqual([key])
-  await recording.record(await imported([{ id, key, expected: 'req_1' }, { id: 'another' }], 'req_2'), async () => true)
-  await recording.record(await imported([{ id: 'another' }, { id: `${id}2` }], 'req_3'), async () => true)
+  await record(await imported([{ id, key, expected: 'req_1' }, { id: 'another' }], 'req_2'), async () => true)
+  await record(await imported([{ id: 'another' }, { id: `${id}2` }], 'req_3'), async () => true)
   const held = new Map((await objects()).map(({ object_id, request_id }) => [object_id, request_id]))
   expect(held).toEqual(
     new Map([
@@ -156,28 +166,74 @@ test('a manifest of many thousand entries is read as it was written', async () =
   const made = await imported(
     Array.from({ length: count }, (_, index) => ({ id: `é-${index}`, expected: index % 2 ? 'r' : null })),
   )
-  const read: PartEntry[] = []
-  for await (const entries of made.entries()) read.push(...entries)
+  const read = made.entries
   expect(read).toHaveLength(count)
   expect(new Set(read.map(({ id }) => id)).size).toBe(count)
   expect(read.filter(({ expected }) => expected === null)).toHaveLength(count / 2)
-  await recording.record(made, async () => true)
+  await record(made, async () => true)
   expect((await objects()).length).toBe(count / 2)
 })
 
-test('a line that was cut off is told, and nothing of its import is recorded', async () => {
+test('of several slices the request comes with the last one', async () => {
+  const made = await imported([{}, {}, {}])
+  const [first, ...rest] = made.entries
+  const within = async () => true
+  await recording.record(made, { entries: first === undefined ? [] : [first], last: false, within })
+  expect((await db.query('SELECT FROM safetykit.requests')).rowCount).toBe(0)
+  await recording.record(made, { entries: rest, last: true, within })
+  expect((await db.query('SELECT FROM safetykit.requests')).rowCount).toBe(1)
+  expect([(await objects()).length, (await submissions()).length]).toEqual([3, 3])
+})
+
+test('a transaction that fails leaves nothing, and its connection as good as before', async () => {
   const made = await imported([{}, {}])
-  const broken = {
-    ...made,
-    async *entries() {
-      yield* made.entries()
-      throw new RangeError('a line of the manifest is cut off')
-    },
-  }
-  await expect(recording.record(broken, async () => true)).rejects.toThrow('cut off')
+  const fails = () => record(made, async (client) => (await client.query('SELECT 1/0')).rowCount === 1)
+  for (let time = 0; time < 4; time += 1) await expect(fails()).rejects.toMatchObject({ code: '22012' })
   expect([await objects(), await submissions()]).toEqual([[], []])
-  // The connection is as good as before.
-  expect(await recording.record(made, async () => true)).toBe(true)
+  expect(await record(made, async () => true)).toBe(true)
+})
+
+test('a manifest that was cut off is told', async () => {
+  const spool = await spoolForTest()
+  const part = spool.create()
+  part.add({ id: '1', json: '{}', fingerprint: 'f', lsn: null, expected: null, key: null }, 2)
+  const finished = await part.finish()
+  expect(await spool.holds(finished)).toBe(true)
+  const file = spool.dataFile(finished.name).replace('.jsonl', '.manifest')
+  await truncate(file, finished.manifestBytes - 3)
+  expect(await spool.holds(finished)).toBe(false)
+})
+
+test('two imports and receipts of the same objects at once wait for each other, and none fails', async () => {
+  const ledger = new Ledger({ pool, schema: 'safetykit' })
+  const ids = Array.from({ length: 3_000 }, (_, index) => `${(index * 7919) % 3_000}`)
+  const made = await Promise.all([
+    imported(
+      ids.map((id) => ({ id })),
+      'req_a',
+    ),
+    imported(
+      ids.toReversed().map((id) => ({ id })),
+      'req_b',
+    ),
+  ])
+  const receipt = {
+    namespace: 'products',
+    requestId: 'req_c',
+    acceptedAt,
+    objects: ids.toReversed().map((id) => ({
+      id,
+      source: 'public.products',
+      sending: { fingerprint: 'f', lsn: null },
+      known: null,
+      key: () => ({ id }),
+    })),
+  }
+  await Promise.all([
+    ...made.map((one) => record(one, async () => true)),
+    ledger.record({ receipts: [receipt], parked: [], deferred: [], unparked: [] }),
+  ])
+  expect((await objects()).length).toBe(3_000)
 })
 
 test('no line of a manifest holds more than one', () => {

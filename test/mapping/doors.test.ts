@@ -3,6 +3,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Cell, RowKey } from '../../src/capture/change.js'
 import { readRows } from '../../src/capture/rows.js'
+import { readChunk } from '../../src/capture/scan.js'
 import { type BoundTable, bindMappings } from '../../src/mapping/bind.js'
 import { type Catalog, readCatalog } from '../../src/mapping/catalog.js'
 import { compileTable, type PlannedColumn } from '../../src/mapping/mapper.js'
@@ -140,7 +141,7 @@ const literal: Record<keyof typeof columns, fc.Arbitrary<string>> = {
   span: time.map((s) => `["${s}",)`),
 }
 
-test('a row has the same JSON and the same fingerprint through the WAL and through a SELECT', async () => {
+test('a row has the same JSON and the same fingerprint through the WAL, through a SELECT and through COPY', async () => {
   let next = 0
   const row = fc.record(Object.fromEntries(Object.entries(literal).map(([name, value]) => [name, fc.option(value)])))
   await fc.assert(
@@ -169,6 +170,27 @@ test('a row has the same JSON and the same fingerprint through the WAL and throu
       )
 
       expect(fromRead).toEqual(fromWal)
+
+      const fromCopy: unknown[] = []
+      const wanted = new Set(fromWal.map((mapped) => mapped.id))
+      await readChunk(
+        { connect: async () => Object.assign(client, { release: () => {} }) as never },
+        bound.rowTable,
+        bound.readColumns,
+        {
+          after: null,
+          limits: { rows: 100_000, size: 100_000_000 },
+          begin: (described) => {
+            const copyPlan = compileTable(bound, described, catalog.types)
+            if (!copyPlan.fits) throw new Error('the COPY does not fit')
+            return (cells) => {
+              const mapped = copyPlan.mappings[0]!.map(cells)
+              if (wanted.has(mapped.id)) fromCopy.push(mapped)
+            }
+          },
+        },
+      )
+      expect(new Set(fromCopy)).toEqual(new Set(fromWal))
       for (const mapped of fromWal) {
         if (mapped.kind !== 'object') throw new Error(mapped.kind)
         const object = JSON.parse(mapped.json) as Record<keyof typeof columns, string | null>

@@ -230,6 +230,20 @@ test('answers that are not as the contract has them are asked for again, and unk
   expect(rig.logged('warn')).toMatchObject([{ fields: { requestId, results: 1 } }])
 })
 
+test('results that cannot be recorded do not keep others from it', async () => {
+  const rig = await resultsRig({ processingMs: 0 })
+  await rig.db.query(`ALTER TABLE safetykit.objects ADD CHECK (output::text NOT LIKE '%counterfeit%')`)
+  const bad: string[] = []
+  for (let id = 0; id < 70; id += 1) {
+    bad.push(await rig.sent([{ id: String(id), title: 'counterfeit' } as { id: string }], { age: 5 }))
+  }
+  const good = await rig.sent([{ id: 'good' }])
+  rig.follow()
+  await completed(rig, good)
+  expect((await rig.request(String(bad[0]))).completed_at).toBe(null)
+  expect(rig.logged('error').length).toBeGreaterThanOrEqual(70)
+})
+
 test('the results of an import are read from its URL, without the key', async () => {
   const rig = await resultsRig({ processingMs: 0 })
   const requestId = await rig.imported(numbered(3_000))

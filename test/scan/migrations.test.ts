@@ -73,15 +73,20 @@ test('a mapped column is dropped: the walk fails clearly, and goes on when it is
   const rig = await rigOf('integer')
   const options = { db: rig.databases.source, sources: rig.sources, source: 'public.products' }
   const walk = new TableWalk({ ...options, limits: { rows: 100, size: 1e6 } })
-  await walk.next()
+  const seen: unknown[] = []
+  const take = async () => {
+    const chunk = await walk.next()
+    if (chunk !== null) seen.push(...keysOf(chunk).map(({ id }) => id))
+    return chunk
+  }
+  await take()
   await rig.db.query('ALTER TABLE products DROP COLUMN title')
-  // What was read ahead, before the column went, comes first.
-  expect(keysOf((await walk.next())!)[0]).toEqual({ id: '101' })
-  await expect(walk.next()).rejects.toMatchObject({ code: 'MAPPING_UNFIT' })
+  // What was read ahead, before the column went, may come first.
+  await expect(take().then(take)).rejects.toMatchObject({ code: 'MAPPING_UNFIT' })
   await rig.db.query('ALTER TABLE products ADD COLUMN title text')
   await rig.sources.refresh()
-  expect(keysOf((await walk.next())!)[0]).toEqual({ id: '201' })
-  await walk.close()
+  while ((await take()) !== null);
+  expect(seen).toEqual(Array.from({ length: 1_000 }, (_, at) => String(at + 1)))
 })
 
 test('a scan survives a migration in its middle', async () => {

@@ -29,6 +29,10 @@ export interface PendingPart extends SpooledPart {
   readonly namespace: string
   readonly requestId: string
   readonly objectKey: string
+  /** So many of its objects are in the ledger, in the order of the manifest. */
+  readonly recorded: number
+  /** Since the first of them is: ISO 8601. */
+  readonly acceptedAt: string | null
 }
 
 export interface Counts {

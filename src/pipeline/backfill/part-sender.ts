@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Mapping, ResolvedSync } from '../../config/resolved.js'
 import type { SafetyKitClient } from '../../delivery/client.js'
+import type { PartEntry } from '../../delivery/import/manifest.js'
 import { type ImportState, importState, sendPart } from '../../delivery/import/send-part.js'
 import type { Spool } from '../../delivery/import/spool.js'
 import type { ObjectStorage } from '../../delivery/import/storage.js'
@@ -30,6 +31,8 @@ export interface PartSenderOptions {
 /** How often, and how far apart, it is asked whether a file has arrived whose upload was cut off. */
 const arrivalLooks = 5
 const arrivalPauseMs = 1_000
+/** Objects of one transaction of the ledger. */
+const sliceObjects = 20_000
 
 /**
  * Sends groups of parts, one group at a time, while the next one is filled, and records them.
@@ -38,7 +41,7 @@ const arrivalPauseMs = 1_000
  * - before the journal names the import: an import without a file, of which nobody hears again;
  * - during the upload: the same, and the journal's `position` is before the rows: they are walked again;
  * - after it: the file has arrived, which the request's status tells, and the manifest is recorded ({@link recover});
- * - in the ledger's transaction: nothing of it, so the same as after the upload.
+ * - while it is recorded: the journal's `recorded` says how much of the manifest is in the ledger, and the rest follows.
  */
 export class PartSender {
   readonly #options: PartSenderOptions
@@ -131,7 +134,7 @@ export class PartSender {
         retry,
         onStarted: async (started) => {
           const before = pending
-          const now = { ...part, ...started, namespace }
+          const now = { ...part, ...started, namespace, recorded: 0, acceptedAt: null }
           pending = now
           await journal.change((cursor) => {
             const others = before === null ? cursor.parts : without(cursor.parts, before)
@@ -150,26 +153,50 @@ export class PartSender {
   async #record(part: PendingPart, reached: Reached | null): Promise<void> {
     const { journal, recording, spool, source, onRecorded } = this.#options
     const { namespace, requestId, objectKey, objects: objectCount, name } = part
-    const acceptedAt = new Date()
-    const entries = () => spool.entries(name)
-    const imported = { namespace, source, requestId, objectKey, objectCount, acceptedAt, entries }
-    await journal.changeWithin(
-      (cursor) => ({
-        ...cursor,
-        ...(reached === null ? {} : { position: reached.position, through: null }),
-        parts: without(cursor.parts, part),
-        counts: {
-          ...cursor.counts,
-          ...reached?.counts,
-          imported: cursor.counts.imported + objectCount,
-          imports: cursor.counts.imports + 1,
-        },
-      }),
-      (save) => recording.record(imported, save),
-    )
+    const acceptedAt = part.acceptedAt === null ? new Date() : new Date(part.acceptedAt)
+    const imported = { namespace, source, requestId, objectKey, objectCount, acceptedAt }
+    let now = part
+    for await (const entries of slicesOf(spool.entries(name), part.recorded)) {
+      const recorded = now.recorded + entries.length
+      const last = recorded === objectCount
+      now = { ...now, recorded, acceptedAt: acceptedAt.toISOString() }
+      const next = now
+      await journal.changeWithin(
+        ({ parts, counts, ...cursor }) => ({
+          ...cursor,
+          ...(last && reached !== null ? { position: reached.position, through: null } : {}),
+          parts: last ? without(parts, part) : [...without(parts, part), next],
+          counts: {
+            ...counts,
+            ...(last ? reached?.counts : {}),
+            imported: counts.imported + entries.length,
+            imports: counts.imports + (last ? 1 : 0),
+          },
+        }),
+        (save) => recording.record(imported, { entries, last, within: save }),
+      )
+      onRecorded()
+    }
     await spool.remove(name)
-    onRecorded()
   }
+}
+
+/** Some thousand at a time, so that no transaction keeps others waiting for long; without those that are recorded. */
+async function* slicesOf(
+  all: AsyncIterable<readonly PartEntry[]>,
+  recorded: number,
+): AsyncGenerator<readonly PartEntry[]> {
+  let slice: PartEntry[] = []
+  let skip = recorded
+  for await (const entries of all) {
+    const rest = entries.slice(Math.min(skip, entries.length))
+    skip -= entries.length - rest.length
+    for (const entry of rest) slice.push(entry)
+    if (slice.length < sliceObjects) continue
+    yield slice
+    slice = []
+  }
+  if (slice.length > 0) yield slice
 }
 
 const without = (parts: readonly PendingPart[], part: PendingPart): readonly PendingPart[] =>

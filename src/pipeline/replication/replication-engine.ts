@@ -97,6 +97,7 @@ export class ReplicationEngine implements Engine {
         }
       },
       onKeys: () => dirty.wake(),
+      everyMs: resolved.scan.everyMs,
       logger,
     })
     const results = followRequests(this.#parts, () => dirty.wake())

@@ -7,6 +7,8 @@ export interface Compared {
   readonly standings: readonly Standing[]
   /** What the ledger has of one that is not in step; `null`: nothing. */
   known(index: number): KnownState | null
+  /** Of how many the ledger has nothing. */
+  readonly unknown: number
 }
 
 /** Asks the ledger about what one mapping makes of some rows. Writes nothing. */
@@ -21,9 +23,11 @@ export async function compareTarget(
   const ids = mapped.map(({ id }) => id)
   const differing = await comparison.differing(target.mapping.namespace, ids, fingerprints)
   const standings = mapped.map((): Standing => 'in step')
+  let unknown = 0
   for (const [index, known] of differing) {
+    if (known === null) unknown += 1
     const one = mapped[index]
     if (one !== undefined) standings[index] = standingOf(wantedOf(one, tombstone), known)
   }
-  return { standings, known: (index) => differing.get(index) ?? null }
+  return { standings, known: (index) => differing.get(index) ?? null, unknown }
 }

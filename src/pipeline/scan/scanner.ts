@@ -40,6 +40,8 @@ export interface ScannerOptions {
   readonly maxWaitingKeys?: number
   /** Between two looks for marks. Default: 2,000. */
   readonly pollMs?: number
+  /** Tables are scanned so often without a mark, too. Default: `null`, never. */
+  readonly everyMs?: number | null
 }
 
 /** How far a scan has come: what `scans.cursor` holds. */
@@ -51,6 +53,8 @@ const retryBounds = { baseMs: 500, maxMs: 30_000 }
 /** Between two looks at what has to be worked off first. */
 const minPauseMs = 50
 const maxPauseMs = 500
+/** Between two looks for tables whose periodic scan is due. */
+const maxDueLookMs = 60_000
 /** After a scan the table rests so many times as long as the scan took: marks that keep coming cost it a fifth of the time. */
 const restFactor = 4
 const maxRestMs = 300_000
@@ -73,6 +77,8 @@ export class Scanner {
   readonly #rests = new Map<string, { readonly untilMs: number; readonly failures: number }>()
   /** Keys that may be put into `dirty` before it is looked how many wait there. */
   #room = 0
+  /** When to look for tables whose periodic scan is due. */
+  #dueLookAtMs = 0
   #woken = false
   #wake: (() => void) | null = null
 
@@ -120,6 +126,7 @@ export class Scanner {
     const misfits = all.filter(({ misfit }) => misfit !== null).map(({ name }) => name)
     if (misfits.length > 0) await this.#scans.compactMarks(misfits)
     const names = this.#fitting()
+    await this.#markOverdue(names)
     // In this order, a mark that becomes a run meanwhile is seen as one of them.
     const marked = await this.#scans.marked(names)
     const unfinished = (await this.#scans.unfinished(names, 'mark')).map(({ source }) => source)
@@ -128,6 +135,13 @@ export class Scanner {
       if (this.#stopping.signal.aborted) return
       if (performance.now() >= (this.#rests.get(source)?.untilMs ?? 0)) await this.#serve(source)
     }
+  }
+
+  async #markOverdue(names: readonly string[]): Promise<void> {
+    const { everyMs = null } = this.#options
+    if (everyMs === null || performance.now() < this.#dueLookAtMs) return
+    await this.#scans.markOverdue(names, everyMs)
+    this.#dueLookAtMs = performance.now() + Math.min(maxDueLookMs, everyMs / 10)
   }
 
   async #serve(source: string): Promise<void> {
@@ -184,7 +198,8 @@ export class Scanner {
     const cursor = run.cursor as Cursor | null
     if (cursor?.walk === 'gone') return true
     const from = cursor?.position ?? null
-    const walk = new TableWalk({ db, sources, source: run.source, from, ...(limits === undefined ? {} : { limits }) })
+    const options = { db, sources, source: run.source, from, contents: false }
+    const walk = new TableWalk(limits === undefined ? options : { ...options, limits })
     try {
       for (;;) {
         if (!(await this.#mayGoOn(run))) return false

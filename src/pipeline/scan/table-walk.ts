@@ -12,6 +12,7 @@ import {
 import { SyncError } from '../../errors.js'
 import { compileTable } from '../../mapping/mapper.js'
 import type { Mapped } from '../../mapping/mapping-plan.js'
+import type { MappedObject } from '../../mapping/object.js'
 import type { Source, Sources, Target } from '../sources.js'
 
 export interface TableWalkOptions {
@@ -21,10 +22,15 @@ export interface TableWalkOptions {
   readonly source: string
   /** Default: from the beginning. */
   readonly from?: WalkPosition | null
-  /** Default: 5,000 rows and 8 Mi characters. */
+  /** Default: 3,000 rows and 4 Mi characters. */
   readonly limits?: ChunkLimits
   /** SQL over the columns of the table, whose alias is `t`. Default: all rows. */
   readonly where?: string | undefined
+  /**
+   * `false`: the objects' `json` is the empty text. To keep it until the rows were compared is what costs the most after
+   * its fingerprint. Default: `true`.
+   */
+  readonly contents?: boolean
 }
 
 /** What a mapping makes of a row whose object's id can be told. */
@@ -49,7 +55,7 @@ export interface WalkedChunk {
   readonly restarted: boolean
 }
 
-export const defaultLimits: ChunkLimits = { rows: 5_000, size: 8 * 1024 * 1024 }
+export const defaultLimits: ChunkLimits = { rows: 3_000, size: 4 * 1024 * 1024 }
 
 /** How many rows the first chunk has: what they weigh is not known yet. */
 const firstRows = 200
@@ -103,13 +109,13 @@ export class TableWalk {
   }
 
   async #read(): Promise<WalkedChunk> {
-    const { db, sources, where } = this.#options
+    const { db, sources, where, contents = true } = this.#options
     for (let attempt = 1; ; attempt += 1) {
       const source = this.#source()
       try {
         const { rowTable, readColumns } = source.bound
         const limits = { ...this.#limits, rows: this.#rows }
-        const intake = new Intake(source, sources)
+        const intake = new Intake(source, { sources, contents })
         const begin = (columns: readonly ChunkColumn[]): ((cells: RowCells) => void) => intake.begin(columns)
         const request = { after: this.#position, limits, where, checkWhere: this.#checkWhere, begin }
         const { rows, size, position, last } = await readChunk(db, rowTable, readColumns, request)
@@ -149,13 +155,15 @@ class Intake {
   targets: readonly WalkedTarget[] = []
   readonly #source: Source
   readonly #sources: Sources
+  readonly #contents: boolean
   /** The cells of all rows' keys, one after another. */
   readonly #keys: (string | null)[] = []
   #rows = 0
 
-  constructor(source: Source, sources: Sources) {
+  constructor(source: Source, { sources, contents }: { readonly sources: Sources; readonly contents: boolean }) {
     this.#source = source
     this.#sources = sources
+    this.#contents = contents
   }
 
   begin(columns: readonly ChunkColumn[]): (cells: RowCells) => void {
@@ -174,7 +182,7 @@ class Intake {
         const one = mapping.map(cells)
         if (!hasId(one)) continue
         rows.push(this.#rows)
-        mapped.push(one)
+        mapped.push(this.#contents || one.kind !== 'object' ? one : withoutContent(one))
       }
       this.#rows += 1
     }
@@ -193,6 +201,13 @@ class Intake {
 }
 
 const hasId = (mapped: Mapped): mapped is MappedWithId => mapped.id !== undefined
+
+const withoutContent = ({ id, fingerprint }: MappedObject): MappedWithId => ({
+  kind: 'object',
+  id,
+  json: '',
+  fingerprint,
+})
 
 const isMoved = (error: unknown): boolean =>
   error instanceof SyncError && error.code === 'TABLE_UNFIT' && error.retryable

@@ -112,6 +112,7 @@ class Life {
         release: (source) => this.#leases.releaseScan(source),
       },
       onKeys: () => this.#dirty.wake(),
+      everyMs: resolved.scan.everyMs,
       logger,
     })
   }
