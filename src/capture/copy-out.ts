@@ -1,8 +1,8 @@
 import type { Connection, Submittable } from 'pg'
 
 /**
- * `COPY … TO STDOUT` on a client of `pg`: each line is handed over as it comes in. It goes by the extended protocol, which
- * refuses a text of several statements.
+ * `COPY … TO STDOUT` on a client of `pg`, and the end of its transaction with it, which saves a wait for the server: each line
+ * is handed over as it comes in. It goes by the extended protocol, which refuses a text of several statements.
  */
 export class CopyOut implements Submittable {
   /** Rejects with Postgres' error, or with the first that `onLine` threw; then nothing more was handed over. */
@@ -25,9 +25,12 @@ export class CopyOut implements Submittable {
 
   submit(connection: Connection): void {
     connection.stream.cork()
-    connection.parse({ name: '', text: this.#text, types: [] }, true)
-    connection.bind({}, true)
-    connection.execute({}, true)
+    // After an error Postgres skips what comes before the Sync.
+    for (const text of [this.#text, 'COMMIT']) {
+      connection.parse({ name: '', text, types: [] }, true)
+      connection.bind({}, true)
+      connection.execute({}, true)
+    }
     connection.sync()
     connection.stream.uncork()
   }

@@ -1,4 +1,4 @@
-import { escapeIdentifier, escapeLiteral, type PoolClient, type QueryConfig } from 'pg'
+import { escapeIdentifier, escapeLiteral, type PoolClient, type QueryArrayResult, type QueryConfig } from 'pg'
 import { SyncError } from '../errors.js'
 import { CopyOut } from './copy-out.js'
 import { cellsOf } from './copy-text.js'
@@ -86,7 +86,6 @@ export async function readChunk(
       described.columns,
     )
     const whole = await copy(client, sql, { table, where: request.where, intake })
-    if (whole) await client.query('COMMIT')
     isClean = whole
     return intake.chunk(described.index, whole)
   } catch (error) {
@@ -190,12 +189,14 @@ async function describe(
   table: RowTable,
   columns: readonly string[],
 ): Promise<{ readonly index: string; readonly columns: readonly ChunkColumn[] }> {
-  await client.query('BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY')
   const list = columns.map((column) => `, t.${escapeIdentifier(column)}`).join('')
-  const text = `SELECT ${indexSql(table)}${list} FROM (SELECT) AS one LEFT JOIN ${tableSql(table)} AS t ON false`
+  const begin = 'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY'
+  const text = `${begin}; SELECT ${indexSql(table)}${list} FROM (SELECT) AS one LEFT JOIN ${tableSql(table)} AS t ON false`
   try {
-    const { rows, fields } = await client.query({ text, rowMode: 'array' })
-    const index = (rows[0] as readonly unknown[] | undefined)?.[0]
+    // Of two statements there are two results, which the types do not know.
+    const results: unknown = await client.query({ text, rowMode: 'array' })
+    const [, { rows, fields }] = results as readonly [unknown, QueryArrayResult<unknown[]>]
+    const index = rows[0]?.[0]
     if (typeof index !== 'string') throw moved(table)
     return { index, columns: fields.slice(1).map(({ name, dataTypeID }) => ({ name, typeOid: dataTypeID })) }
   } catch (error) {

@@ -59,10 +59,12 @@ export class Comparison {
       if (fingerprint === null || !accepted.has(fingerprint)) rest.push(index)
     }
     if (rest.length === 0) return new Map()
-    const wanted = new Set(fingerprints)
-    const found = [...accepted].filter((fingerprint) => wanted.has(fingerprint)).length
-    // What is known is in step: of the rest, nothing is.
-    if (found === known) return new Map(rest.map((index) => [index, null]))
+    const others = new Set(rest)
+    const inStep = new Set(ids.filter((_, index) => !others.has(index)))
+    // What is known is in step: of the rest, nothing is. Unless an object is there twice, as two different ones.
+    if (inStep.size === known && !rest.some((index) => inStep.has(ids[index] ?? ''))) {
+      return new Map(rest.map((index) => [index, null]))
+    }
     return await this.#join(namespace, ids, fingerprints, rest)
   }
 

@@ -62,15 +62,25 @@ const recordAny = (schema: string): string => `
     FROM object
     WHERE object.expected IS NOT NULL AND known.namespace = object.namespace AND known.object_id = object.object_id
       AND coalesce(known.request_id, '') IN (object.expected, object.request_id)
-    RETURNING 1
+    RETURNING ${mayHaveBeenOvertaken(schema, 'object.expected', 'object.accepted_at')} AS overtaken
   )
-  SELECT FROM inserted UNION ALL SELECT FROM updated`
+  SELECT FROM inserted UNION ALL SELECT FROM updated WHERE NOT overtaken`
+
+/**
+ * An import lands whenever SafetyKit likes. One that was found to have succeeded only after our request was accepted may
+ * have landed on it, and who noted its success could not see this object yet. (The clocks may differ by some seconds.)
+ */
+const mayHaveBeenOvertaken = (schema: string, expected: string, acceptedAt: string): string => `EXISTS (
+  SELECT FROM ${schema}.requests AS r WHERE r.request_id = ${expected} AND r.kind = 'import' AND r.status = 'succeeded'
+    AND r.updated_at > ${acceptedAt} - interval '1 minute')`
 
 const findConflicts = (schema: string): string => `
   SELECT sent.index
-  FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[]) AS sent (index, namespace, object_id, request_id)
+  FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+    AS sent (index, namespace, object_id, request_id, expected, accepted_at)
   LEFT JOIN ${schema}.objects AS known USING (namespace, object_id)
-  WHERE known.request_id IS DISTINCT FROM sent.request_id`
+  WHERE known.request_id IS DISTINCT FROM sent.request_id
+    OR ${mayHaveBeenOvertaken(schema, 'sent.expected', 'sent.accepted_at')}`
 
 const recordParked = (schema: string): string => `
   INSERT INTO ${schema}.objects AS known (namespace, object_id, source, state, attempts, retry_at, error, key)
@@ -129,16 +139,17 @@ export class Recording {
     if (deferred.length > 0) await client.query(this.#dirty, dirtyValues(deferred))
   }
 
-  /** Returns the keys of the objects on which another process met us: only the row can tell which state is the newest. */
+  /** Returns the keys of the objects on which another process, or an import, met us: only the row tells the newest state. */
   async #writeReceipts(client: Queryable, receipts: readonly Receipt[]): Promise<DeferredKey[]> {
-    const objects = receipts.reduce((sum, receipt) => sum + receipt.objects.length, 0)
-    if ((await this.#insertReceipts(client, receipts)) === objects) return []
-    const sent = receipts.flatMap((receipt) => receipt.objects.map((object) => ({ receipt, object })))
+    const sent = inOrder(receipts)
+    if ((await this.#insertReceipts(client, receipts, sent)) === sent.length) return []
     const conflicts = await client.query(this.#conflicts, [
       sent.map((_, index) => index),
       sent.map(({ receipt }) => receipt.namespace),
       sent.map(({ object }) => object.id),
       sent.map(({ receipt }) => receipt.requestId),
+      expectedRequests(sent),
+      sent.map(({ receipt }) => receipt.acceptedAt.toISOString()),
     ])
     return conflicts.rows.flatMap((row) => {
       const object = sent[Number(row.index)]?.object
@@ -147,8 +158,7 @@ export class Recording {
   }
 
   /** How many objects were recorded. */
-  async #insertReceipts(client: Queryable, receipts: readonly Receipt[]): Promise<number> {
-    const sent = inOrder(receipts)
+  async #insertReceipts(client: Queryable, receipts: readonly Receipt[], sent: readonly Sent[]): Promise<number> {
     const values = receiptValues(receipts, sent)
     const known = receipts.some((receipt) => receipt.objects.some((object) => object.known != null))
     try {
@@ -157,7 +167,7 @@ export class Recording {
       // Another process was first with one of them, or this is a repetition after a commit whose answer was lost.
       if (!isUniqueViolation(error)) throw error
     }
-    const all = [...values, textArray(expectedRequests(sent))]
+    const all = [...values, expectedRequests(sent)]
     return (await client.query({ name: 'safetykit_record_any', text: this.#any, values: all })).rowCount ?? 0
   }
 }
@@ -231,8 +241,8 @@ function receiptValues(receipts: readonly Receipt[], sent: readonly Sent[]): unk
 }
 
 /** For each object, the request that the ledger had when it was sent; see `recordAny`. */
-const expectedRequests = (sent: readonly Sent[]): (string | null)[] =>
-  sent.map(({ object: { known } }) => (known == null ? null : (known.requestId ?? '')))
+const expectedRequests = (sent: readonly Sent[]): string =>
+  textArray(sent.map(({ object: { known } }) => (known == null ? null : (known.requestId ?? ''))))
 
 function parkedValues(parked: ParkedObject): unknown[] {
   const { code, message, hint } = parked.error

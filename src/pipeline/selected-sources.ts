@@ -15,7 +15,7 @@ export function selectSources(
   }: { readonly models?: readonly string[] | undefined; readonly tables?: readonly string[] | undefined } = {},
 ): readonly Source[] {
   if (models.length + tables.length === 0) return all
-  const known = all.flatMap(modelsOf)
+  const known = [...new Set(all.flatMap(modelsOf))]
   for (const model of models) if (!known.includes(model)) throw unknown('model', model, known)
   for (const table of tables) {
     const found = all.filter((source) => isNamed(source, table))

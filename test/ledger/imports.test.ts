@@ -248,3 +248,29 @@ test('no line of a manifest holds more than one', () => {
   expect(line.trimEnd().split('\n')).toHaveLength(1)
   expect(line.trimEnd().split('\t')).toHaveLength(5)
 })
+
+test('what was accepted before an import was found to have succeeded, and is recorded after, comes again', async () => {
+  const ledger = new Ledger({ pool, schema: 'safetykit' })
+  await db.query('TRUNCATE safetykit.dirty')
+  await record(await imported([{}, {}], 'req_import'), async () => true)
+  await db.query("UPDATE safetykit.requests SET status = 'succeeded', updated_at = now()")
+  const receiptOf = (id: string, at: Date) => ({
+    namespace: 'products',
+    requestId: `req_${id}`,
+    acceptedAt: at,
+    objects: [
+      {
+        id,
+        source: 'public.products',
+        sending: { fingerprint: 'newer', lsn: null },
+        known: { state: 'accepted' as const, requestId: 'req_import', fingerprint: 'f', lsn: null, attempts: 0 },
+        key: () => ({ id }),
+      },
+    ],
+  })
+  const receipts = [receiptOf('1', new Date()), receiptOf('2', new Date(Date.now() + 3_600_000))]
+  await ledger.record({ receipts, parked: [], deferred: [], unparked: [] })
+  expect((await objects()).map(({ request_id }) => request_id)).toEqual(['req_1', 'req_2'])
+  const { rows } = await db.query('SELECT key, force FROM safetykit.dirty')
+  expect(rows).toEqual([{ key: { id: '1' }, force: true }])
+})
