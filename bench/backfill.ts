@@ -1,5 +1,5 @@
 import { copySeconds } from './copy.js'
-import { cpuSeconds, endedBackendSeconds, openStage, rows, startCommand, startEmulator, table } from './workload.js'
+import { cpuSeconds, openStage, rows, startCommand, startEmulator, table, watchBackends } from './workload.js'
 
 export interface BackfillResult {
   readonly total: number
@@ -14,7 +14,7 @@ export interface BackfillRun {
   /** The largest resident memory of the process. */
   readonly peakMb: number
   /** Processor time in microseconds a row. */
-  readonly costs: { readonly process: number; readonly postgres: number; readonly api: number }
+  readonly costs: { readonly process: number; readonly source: number; readonly ledger: number; readonly api: number }
 }
 
 /**
@@ -45,12 +45,14 @@ export async function backfill(options: {
       await db.query('CHECKPOINT')
       const copy = total / (await copySeconds(server.url()))
       const api = emulator.command.process.pid
-      const before = { postgres: endedBackendSeconds(server.pid()), api: cpuSeconds(api) }
+      const before = cpuSeconds(api)
+      const backends = watchBackends(db)
       const node = options.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', options.profile]
       const began = performance.now()
       const command = startCommand(['backfill', '--config', config], env, node)
       const { peakMb, cpu } = await command.measured()
       const seconds = (performance.now() - began) / 1000
+      const used = await backends.stop()
       const { rows: counts } = await db.query(
         `SELECT (SELECT count(*) FROM ${schema}.objects WHERE state = 'accepted') AS objects,
            (SELECT count(*) FROM ${schema}.submissions) AS submissions`,
@@ -66,8 +68,9 @@ export async function backfill(options: {
         peakMb,
         costs: {
           process: micros(cpu),
-          postgres: micros(endedBackendSeconds(server.pid()) - before.postgres),
-          api: micros(cpuSeconds(api) - before.api),
+          source: micros(used.source),
+          ledger: micros(used.ledger),
+          api: micros(cpuSeconds(api) - before),
         },
       })
       await db.query(`DROP SCHEMA ${schema} CASCADE`)

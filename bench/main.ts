@@ -107,10 +107,10 @@ function showBackfill({ total, runs }: BackfillResult): void {
   )
   const line = (...cells: readonly (string | number)[]) =>
     console.log(`  ${cells.map((cell, at) => String(cell).padStart(at === 0 ? 3 : 12)).join('')}`)
-  line('run', 'COPY', 'backfill', 'ratio', 'MiB', '|  µs a row:', 'process', 'Postgres', 'API')
+  line('run', 'COPY', 'backfill', 'ratio', 'MiB', '|  µs a row:', 'process', 'source', 'ledger', 'API')
   for (const [run, { copy, backfill: rate, ratio, peakMb, costs }] of runs.entries()) {
     const rates = [copy, rate].map((perSecond) => `${(perSecond / 1000).toFixed(0)}k/s`)
-    const micros = [costs.process, costs.postgres, costs.api].map((used) => used.toFixed(1))
+    const micros = [costs.process, costs.source, costs.ledger, costs.api].map((used) => used.toFixed(1))
     line(run + 1, ...rates, ratio.toFixed(2), peakMb.toFixed(0), '|', ...micros)
   }
   console.log(`  median ratio ${median(runs.map(({ ratio }) => ratio)).toFixed(2)}\n`)
@@ -120,10 +120,10 @@ function showVerify({ total, runs }: VerifyResult): void {
   console.log(`Verifying ${total.toLocaleString('en')} rows in step, from start to end (bar: 0.3, 200 MiB)\n`)
   const line = (...cells: readonly (string | number)[]) =>
     console.log(`  ${cells.map((cell, at) => String(cell).padStart(at === 0 ? 3 : 12)).join('')}`)
-  line('run', 'COPY', 'verify', 'ratio', 'MiB', '|  µs a row:', 'process', 'Postgres', 'its COPY')
+  line('run', 'COPY', 'verify', 'ratio', 'MiB', '|  µs a row:', 'process', 'source', 'ledger')
   for (const [run, { copy, verify: rate, ratio, peakMb, costs }] of runs.entries()) {
     const rates = [copy, rate].map((perSecond) => `${(perSecond / 1000).toFixed(0)}k/s`)
-    const micros = [costs.process, costs.postgres, costs.copy].map((used) => used.toFixed(1))
+    const micros = [costs.process, costs.source, costs.ledger].map((used) => used.toFixed(1))
     line(run + 1, ...rates, ratio.toFixed(2), peakMb.toFixed(0), '|', ...micros)
   }
   console.log(`  median ratio ${median(runs.map(({ ratio }) => ratio)).toFixed(2)}\n`)

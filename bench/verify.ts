@@ -4,7 +4,7 @@ import { TableWalk } from '../src/pipeline/scan/table-walk.js'
 import { Sources } from '../src/pipeline/sources.js'
 import { defineSync } from '../src/sync.js'
 import { copySeconds } from './copy.js'
-import { endedBackendSeconds, openStage, rows, startCommand, table } from './workload.js'
+import { openStage, rows, startCommand, table, watchBackends } from './workload.js'
 
 export interface VerifyResult {
   readonly total: number
@@ -19,7 +19,7 @@ export interface VerifyRun {
   /** The largest resident memory of the process. */
   readonly peakMb: number
   /** Processor time in microseconds a row. */
-  readonly costs: { readonly process: number; readonly postgres: number; readonly copy: number }
+  readonly costs: { readonly process: number; readonly source: number; readonly ledger: number }
 }
 
 /**
@@ -49,15 +49,14 @@ export async function verify(options: {
     const runs: VerifyRun[] = []
     for (let run = 0; run < options.runs; run += 1) {
       const micros = (used: number): number => (used * 1e6) / total
-      const start = endedBackendSeconds(server.pid())
       const copy = total / (await copySeconds(server.url()))
-      const between = endedBackendSeconds(server.pid())
       const node = options.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', options.profile]
+      const backends = watchBackends(db)
       const began = performance.now()
       const { peakMb, cpu } = await startCommand(['verify', '--config', config], env, node).measured()
       const rate = total / ((performance.now() - began) / 1000)
-      const postgres = endedBackendSeconds(server.pid()) - between
-      const costs = { process: micros(cpu), postgres: micros(postgres), copy: micros(between - start) }
+      const { source, ledger } = await backends.stop()
+      const costs = { process: micros(cpu), source: micros(source), ledger: micros(ledger) }
       runs.push({ copy, verify: rate, ratio: rate / copy, peakMb, costs })
     }
     return { total, runs }

@@ -34,6 +34,7 @@ const config = ({ schema, slot, capture = 'replication' }: Names): string => `
   import { defineSync } from ${JSON.stringify(pathToFileURL(path.join(root, 'dist/index.js')).href)}
   export default defineSync({
     capture: ${JSON.stringify(capture)},
+    results: 'off',
     schema: ${JSON.stringify(schema)},
     slot: { name: ${JSON.stringify(slot)} },
     tables: {
@@ -174,6 +175,39 @@ export function cpuSeconds(pid: number | undefined): number {
 export function endedBackendSeconds(postmaster: number | undefined): number {
   const fields = readFileSync(`/proc/${postmaster}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
   return (Number(fields[13]) + Number(fields[14])) / 100
+}
+
+/** Looks again and again how much processor time the connections of a process use: of those that read its tables, and of the ledger. */
+export function watchBackends(db: pg.Client): {
+  stop(): Promise<{ readonly source: number; readonly ledger: number }>
+} {
+  const seconds = new Map<number, { readonly ledger: boolean; readonly used: number }>()
+  let stopped = false
+  const watching = (async () => {
+    while (!stopped) {
+      const { rows } = await db.query<{ pid: number; ledger: boolean }>(
+        `SELECT pid, application_name = 'safetykit-sync ledger' AS ledger FROM pg_stat_activity
+         WHERE application_name IN ('safetykit-sync', 'safetykit-sync ledger')`,
+      )
+      for (const { pid, ledger } of rows) {
+        try {
+          seconds.set(pid, { ledger, used: cpuSeconds(pid) })
+        } catch {
+          // It has just ended.
+        }
+      }
+      await sleep(100)
+    }
+  })()
+  return {
+    async stop() {
+      stopped = true
+      await watching
+      const sum = (ledger: boolean): number =>
+        [...seconds.values()].filter((one) => one.ledger === ledger).reduce((total, { used }) => total + used, 0)
+      return { source: sum(false), ledger: sum(true) }
+    },
+  }
 }
 
 export async function until(check: () => Promise<boolean>, everyMs: number): Promise<void> {

@@ -22,7 +22,7 @@ export interface TableWalkOptions {
   readonly source: string
   /** Default: from the beginning. */
   readonly from?: WalkPosition | null
-  /** Default: 3,000 rows and 4 Mi characters. */
+  /** Default: 2,000 rows and 4 Mi characters. */
   readonly limits?: ChunkLimits
   /** SQL over the columns of the table, whose alias is `t`. Default: all rows. */
   readonly where?: string | undefined
@@ -55,7 +55,7 @@ export interface WalkedChunk {
   readonly restarted: boolean
 }
 
-export const defaultLimits: ChunkLimits = { rows: 3_000, size: 4 * 1024 * 1024 }
+export const defaultLimits: ChunkLimits = { rows: 2_000, size: 4 * 1024 * 1024 }
 
 /** How many rows the first chunk has: what they weigh is not known yet. */
 const firstRows = 200
