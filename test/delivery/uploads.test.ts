@@ -25,7 +25,7 @@ async function rig(objects = 3, options: EmulatorOptions = {}): Promise<Rig> {
   for (let n = 1; n <= objects; n += 1) {
     const json = JSON.stringify({ id: String(n), title: `Stuhl № ${n}` })
     const object = { id: String(n), json, fingerprint: 'f', lsn: null, expected: null, key: null }
-    part.add(object, Buffer.byteLength(json))
+    part.add(object)
   }
   const { name, bytes } = await part.finish()
   const { url: baseUrl, apiKey } = emulator

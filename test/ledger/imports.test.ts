@@ -36,10 +36,7 @@ async function imported(objects: readonly Partial<PartObject>[], requestId = 're
   const part = spool.create()
   for (const [index, object] of objects.entries()) {
     const id = object.id ?? String(index + 1)
-    part.add(
-      { id, json: `{"id":"x"}`, fingerprint: `f-${index + 1}`, lsn: null, expected: null, key: null, ...object },
-      10,
-    )
+    part.add({ id, json: `{"id":"x"}`, fingerprint: `f-${index + 1}`, lsn: null, expected: null, key: null, ...object })
   }
   const { name, objects: objectCount } = await part.finish()
   const entries: PartEntry[] = []
@@ -196,7 +193,7 @@ test('a transaction that fails leaves nothing, and its connection as good as bef
 test('a manifest that was cut off is told', async () => {
   const spool = await spoolForTest()
   const part = spool.create()
-  part.add({ id: '1', json: '{}', fingerprint: 'f', lsn: null, expected: null, key: null }, 2)
+  part.add({ id: '1', json: '{}', fingerprint: 'f', lsn: null, expected: null, key: null })
   const finished = await part.finish()
   expect(await spool.holds(finished)).toBe(true)
   const file = spool.dataFile(finished.name).replace('.jsonl', '.manifest')

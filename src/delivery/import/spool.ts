@@ -15,6 +15,8 @@ export interface SpooledPart {
 
 /** What is written to a file at once. */
 const writeBytes = 1024 * 1024
+/** With room for one more object of usual size. */
+const bufferBytes = writeBytes + 64 * 1024
 /** Rows stand in it. */
 const ownersOnly = { mode: 0o600 }
 
@@ -90,9 +92,10 @@ export class PartWriter {
   bytes = 0
   readonly #files: { readonly data: string; readonly manifest: string }
   readonly #told: <T>(work: () => Promise<T>) => Promise<T>
-  #lines: string[] = []
+  #lines: Buffer = Buffer.allocUnsafe(bufferBytes)
+  /** Bytes of `#lines` that are filled. */
+  #filled = 0
   #manifest = ''
-  #waiting = 0
   #manifestBytes = 0
 
   constructor(
@@ -105,23 +108,23 @@ export class PartWriter {
     this.#told = told
   }
 
-  /** @param bytes of its JSON. */
-  add(object: PartObject, bytes: number): void {
-    this.#lines.push(object.json)
-    this.#manifest += manifestLine(object)
-    this.#waiting += bytes + 1
-    this.bytes += bytes + 1
+  /** @returns whether it is worth a {@link write}. */
+  add(object: PartObject): boolean {
+    const { json } = object
+    // A character of UTF-16 has three bytes of UTF-8 at most.
+    this.#reserve(json.length * 3 + 1)
+    const written = this.#lines.write(json, this.#filled)
+    this.#lines[this.#filled + written] = 0x0a
+    this.#filled += written + 1
+    this.bytes += written + 1
     this.objects += 1
-  }
-
-  /** Resolves once what waits has gone to disk, where it is worth a write. */
-  async write(): Promise<void> {
-    if (this.#waiting >= writeBytes) await this.#write()
+    this.#manifest += manifestLine(object)
+    return this.#filled >= writeBytes
   }
 
   /** With the last line on disk: what the ledger has to be told must be there after a power cut, too. */
   async finish(): Promise<SpooledPart> {
-    await this.#write()
+    await this.write()
     await this.#told(async () => {
       const manifest = await open(this.#files.manifest, 'r+')
       try {
@@ -133,17 +136,23 @@ export class PartWriter {
     return { name: this.name, objects: this.objects, bytes: this.bytes, manifestBytes: this.#manifestBytes }
   }
 
-  async #write(): Promise<void> {
-    if (this.#lines.length === 0) return
-    const data = Buffer.from(`${this.#lines.join('\n')}\n`)
+  /** Writes what has gathered. */
+  async write(): Promise<void> {
+    if (this.#filled === 0) return
     const manifest = Buffer.from(this.#manifest)
-    this.#lines = []
     this.#manifest = ''
-    this.#waiting = 0
     await this.#told(async () => {
-      await appendFile(this.#files.data, data, ownersOnly)
+      await appendFile(this.#files.data, this.#lines.subarray(0, this.#filled), ownersOnly)
       await appendFile(this.#files.manifest, manifest, ownersOnly)
     })
+    this.#filled = 0
     this.#manifestBytes += manifest.length
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#filled + bytes <= this.#lines.length) return
+    const larger = Buffer.allocUnsafe(Math.max(this.#lines.length * 2, this.#filled + bytes))
+    this.#lines.copy(larger, 0, 0, this.#filled)
+    this.#lines = larger
   }
 }

@@ -1,10 +1,10 @@
 import type { RowKey } from '../../capture/change.js'
 import type { WalkPosition } from '../../capture/scan.js'
 import type { ImportSettings } from '../../config/resolved.js'
+import type { PartObject } from '../../delivery/import/manifest.js'
 import type { PartWriter, Spool, SpooledPart } from '../../delivery/import/spool.js'
 import type { QueuedKey } from '../../ledger/backfills.js'
 import type { BackfillCursor, Counts } from './cursor.js'
-import type { SortedObject } from './sort-chunk.js'
 
 /** All rows up to a position are in the group, or need nothing more. */
 export interface Reached {
@@ -34,39 +34,42 @@ export class PartGroup {
     this.reached = reached
   }
 
-  get isFull(): boolean {
-    const { maxPartBytes, maxPartObjects } = this.#settings
-    return [...this.#writers.values()].some(({ bytes, objects }) => bytes >= maxPartBytes || objects >= maxPartObjects)
-  }
-
   /** Few enough to go as ongoing changes do. */
   get isSmall(): boolean {
     return this.objects < this.#settings.minObjects
   }
 
-  /** Whether the object would make its file too large. */
-  overflows({ target, bytes }: Pick<SortedObject, 'target' | 'bytes'>): boolean {
-    const before = this.#writers.get(target)?.bytes ?? 0
-    return before > 0 && before + bytes + 1 > this.#settings.maxPartBytes
+  /** Whether the file that the object belongs into has no room for it. */
+  isFullFor(target: number, { json }: PartObject): boolean {
+    const { maxPartBytes, maxPartObjects } = this.#settings
+    const writer = this.#writers.get(target)
+    if (writer === undefined) return false
+    if (writer.objects >= maxPartObjects) return true
+    // Of a text as it is usually stored a character is a byte; only near the border it is counted.
+    return writer.bytes + json.length * 3 > maxPartBytes && writer.bytes + Buffer.byteLength(json) + 1 > maxPartBytes
   }
 
-  add({ target, object, bytes, row }: SortedObject, keyOf: (row: number) => RowKey): void {
+  /**
+   * @param keyOf gives the key of its row; `null` where it goes by import however few they are.
+   * @returns whether it is time to {@link write}.
+   */
+  add(target: number, object: PartObject, keyOf: (() => RowKey) | null): boolean {
     let writer = this.#writers.get(target)
     if (writer === undefined) {
       writer = this.#spool.create()
       this.#writers.set(target, writer)
     }
     this.objects += 1
-    if (this.isSmall) {
-      const key = keyOf(row)
+    if (keyOf !== null && this.isSmall) {
+      const key = keyOf()
       this.#keys.set(JSON.stringify(key), key)
     } else if (this.#keys.size > 0) {
       this.#keys.clear()
     }
-    writer.add(object, bytes)
+    return writer.add(object)
   }
 
-  /** Resolves once there is room in memory for more. */
+  /** Writes what has gathered. */
   async write(): Promise<void> {
     for (const writer of this.#writers.values()) await writer.write()
   }

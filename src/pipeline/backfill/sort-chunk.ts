@@ -4,7 +4,6 @@ import type { LedgerPort, ReadRows } from '../../delivery/ports.js'
 import type { QueuedKey } from '../../ledger/backfills.js'
 import type { Comparison } from '../../ledger/comparison.js'
 import type { Lsn } from '../../lsn.js'
-import type { Mapped } from '../../mapping/mapping-plan.js'
 import { compareTarget } from '../scan/compare.js'
 import { isBehind, type Standing } from '../scan/standing.js'
 import type { WalkedChunk, WalkedTarget } from '../scan/table-walk.js'
@@ -21,23 +20,22 @@ export interface SortOptions {
   readonly maxObjectBytes: number
 }
 
-/** What is to be done with the rows of a chunk. */
+/** Where the objects of a chunk that are to be sent go, in the order of the rows. */
+export interface Sink {
+  /** No more is to be sent. */
+  readonly isEnough: boolean
+  /** @returns what is to be awaited before the next one; `null`: nothing. */
+  put(target: number, object: PartObject, row: number): Promise<void> | null
+}
+
+/** What else is to be done with the rows of a chunk. */
 export interface SortedChunk {
-  /** To be sent, by target; in the rows' order. */
-  readonly objects: readonly SortedObject[]
   /** Rows that only the delivery of ongoing changes can deal with: tombstones, and what is to be parked. */
   readonly keys: readonly QueuedKey[]
   readonly inStep: number
   readonly refused: number
-}
-
-export interface SortedObject {
-  readonly target: number
-  readonly object: PartObject
-  /** Of its JSON. */
-  readonly bytes: number
-  /** Which row of the chunk. */
-  readonly row: number
+  /** Every row was dealt with. */
+  readonly complete: boolean
 }
 
 /** Rows that are read again in one query. */
@@ -50,65 +48,65 @@ const maxRead = 200
  * changed, been delivered and recorded, and what was read first would take SafetyKit back. A row that the ledger did not
  * know needs no second look: whoever delivers it meanwhile inserts it first, and then the import leaves the ledger alone.
  */
-export async function sortChunk(chunk: WalkedChunk, options: SortOptions): Promise<SortedChunk> {
-  const { comparison, force } = options
-  const compared = await Promise.all(chunk.targets.map((walked) => compareTarget(comparison, walked)))
-  const sorter = new Sorter(chunk, options)
+export async function sortChunk(chunk: WalkedChunk, options: SortOptions, sink: Sink): Promise<SortedChunk> {
+  const compared = await Promise.all(chunk.targets.map((walked) => compareTarget(options.comparison, walked)))
+  const sorter = new Sorter(chunk, options, sink)
   for (const [target, walked] of chunk.targets.entries()) {
-    const found = compared[target]
-    if (found === undefined) continue
-    const again: number[] = []
-    for (const [index, standing] of found.standings.entries()) {
-      const mapped = walked.mapped[index]
-      if (mapped === undefined) continue
-      if (!force && !isBehind(standing)) sorter.leave(standing)
-      else if (standing === 'missing' && mapped.kind === 'object') sorter.send(target, walked, { index, mapped })
-      else if (mapped.kind === 'object') again.push(index)
-      else if (isBehind(standing) || mapped.kind === 'invalid') sorter.queue(walked, index)
-      else sorter.leave(standing)
-    }
-    await sorter.lookAgain(target, walked, again)
+    await sorter.sort(target, walked, compared[target]?.standings ?? [])
   }
   return sorter
 }
 
 class Sorter implements SortedChunk {
-  readonly objects: SortedObject[] = []
   inStep = 0
   refused = 0
+  complete = true
   readonly #chunk: WalkedChunk
   readonly #options: SortOptions
+  readonly #sink: Sink
   readonly #queued = new Map<number, QueuedKey>()
 
-  constructor(chunk: WalkedChunk, options: SortOptions) {
+  constructor(chunk: WalkedChunk, options: SortOptions, sink: Sink) {
     this.#chunk = chunk
     this.#options = options
+    this.#sink = sink
+  }
+
+  async sort(target: number, walked: WalkedTarget, standings: readonly Standing[]): Promise<void> {
+    const { force, lsn } = this.#options
+    const again: number[] = []
+    for (let index = 0; index < standings.length; index += 1) {
+      const standing = standings[index] ?? 'in step'
+      const mapped = walked.mapped[index]
+      if (mapped === undefined) continue
+      if (!force && !isBehind(standing)) this.#leave(standing)
+      else if (mapped.kind !== 'object') {
+        if (isBehind(standing) || mapped.kind === 'invalid') this.#queue(walked, index)
+        else this.#leave(standing)
+      } else if (standing !== 'missing') again.push(index)
+      else {
+        const wait = this.#put(target, walked, index, mapped, lsn, null)
+        if (wait !== null) await wait
+      }
+    }
+    await this.#lookAgain(target, walked, again)
   }
 
   get keys(): readonly QueuedKey[] {
     return [...this.#queued.values()]
   }
 
-  leave(standing: Standing): void {
+  #leave(standing: Standing): void {
     if (standing === 'in step') this.inStep += 1
     else this.refused += 1
   }
 
-  queue(walked: WalkedTarget, index: number): void {
+  #queue(walked: WalkedTarget, index: number): void {
     const row = walked.rows[index]
     if (row !== undefined) this.#queued.set(row, { key: this.#chunk.keyOf(row), force: this.#options.force })
   }
 
-  send(
-    target: number,
-    walked: WalkedTarget,
-    found: { readonly index: number; readonly mapped: Extract<Mapped, { kind: 'object' }> },
-  ): void {
-    const { index, mapped } = found
-    this.#put(target, walked, index, { ...contentOf(mapped), lsn: this.#options.lsn, expected: null })
-  }
-
-  async lookAgain(target: number, walked: WalkedTarget, indices: readonly number[]): Promise<void> {
+  async #lookAgain(target: number, walked: WalkedTarget, indices: readonly number[]): Promise<void> {
     const { ledger, readRows, force } = this.#options
     const { origin } = walked.target
     for (let at = 0; at < indices.length; at += maxRead) {
@@ -125,12 +123,12 @@ class Sorter implements SortedChunk {
         const before = known[place] ?? null
         if (content?.kind !== 'object') {
           // Gone, excluded or unfit by now.
-          this.queue(walked, index)
+          this.#queue(walked, index)
         } else if (!force && before?.state === 'accepted' && before.fingerprint === content.fingerprint) {
-          this.leave('in step')
+          this.#leave('in step')
         } else {
           const expected = before === null ? null : (before.requestId ?? '')
-          this.#put(target, walked, index, { ...contentOf(content), lsn: content.lsn, expected })
+          await this.#put(target, walked, index, content, content.lsn, expected)
         }
       }
     }
@@ -144,26 +142,26 @@ class Sorter implements SortedChunk {
     target: number,
     walked: WalkedTarget,
     index: number,
-    content: Pick<PartObject, 'json' | 'fingerprint' | 'lsn' | 'expected'>,
-  ): void {
-    const { json } = content
-    const bytes = Buffer.byteLength(json)
+    { json, fingerprint }: { readonly json: string; readonly fingerprint: string },
+    lsn: Lsn | null,
+    expected: string | null,
+  ): Promise<void> | null {
+    if (this.#sink.isEnough) {
+      this.complete = false
+      return null
+    }
+    const { maxObjectBytes } = this.#options
+    const isLarge = json.length * 3 > maxObjectBytes && Buffer.byteLength(json) > maxObjectBytes
     // A line break would make two lines of one.
-    if (bytes > this.#options.maxObjectBytes || json.includes('\n')) {
-      this.queue(walked, index)
-      return
+    if (isLarge || json.includes('\n')) {
+      this.#queue(walked, index)
+      return null
     }
     // Where the id is the key, it need not be kept.
     const key = walked.target.origin.keyOf === null ? this.#keyOf(walked, index) : null
-    this.objects.push({
-      target,
-      object: { id: idOf(walked, index), ...content, key },
-      bytes,
-      row: walked.rows[index] ?? 0,
-    })
+    const object = { id: idOf(walked, index), json, fingerprint, lsn, expected, key }
+    return this.#sink.put(target, object, walked.rows[index] ?? 0)
   }
 }
-
-const contentOf = ({ json, fingerprint }: { json: string; fingerprint: string }) => ({ json, fingerprint })
 
 const idOf = (walked: WalkedTarget, index: number): string => walked.mapped[index]?.id ?? ''

@@ -1,3 +1,5 @@
+import type { RowKey } from '../../capture/change.js'
+import type { PartObject } from '../../delivery/import/manifest.js'
 import { Spool } from '../../delivery/import/spool.js'
 import type { ObjectStorage } from '../../delivery/import/storage.js'
 import type { ReadRows } from '../../delivery/ports.js'
@@ -14,7 +16,7 @@ import { Journal } from './journal.js'
 import { PartGroup, type Reached } from './part-group.js'
 import { PartSender } from './part-sender.js'
 import type { BackfillRequest } from './report.js'
-import { type SortedChunk, sortChunk } from './sort-chunk.js'
+import { sortChunk } from './sort-chunk.js'
 import type { Tally } from './tally.js'
 
 export interface TableBackfillOptions {
@@ -140,43 +142,44 @@ export class TableBackfill {
 
   async #take(chunk: WalkedChunk): Promise<void> {
     const { comparison, parts, readRows, tally, onKeys } = this.#options
-    const sorted = await sortChunk(chunk, {
+    const { importing, force } = this.#journal.cursor
+    const options = {
       comparison,
       ledger: parts.ledger,
       readRows,
-      force: this.#journal.cursor.force,
+      force,
       lsn: await this.#lsn(),
       maxObjectBytes: parts.resolved.delivery.maxBatchBytes,
+    }
+    const backfill = this
+    const { keys, inStep, refused, complete } = await sortChunk(chunk, options, {
+      get isEnough() {
+        return backfill.#isEnough()
+      },
+      put: (target, object, row) => this.#put(target, object, importing ? null : () => chunk.keyOf(row)),
     })
-    const { keys, inStep, refused } = sorted
     if (keys.length > 0) {
       await this.#journal.change(
-        ({ counts, ...cursor }) => {
-          return { ...cursor, counts: { ...counts, queued: counts.queued + keys.length } }
-        },
+        ({ counts, ...cursor }) => ({ ...cursor, counts: { ...counts, queued: counts.queued + keys.length } }),
         { keys },
       )
       this.#sent += keys.length
       tally.sent(this.#journal.cursor.counts)
       onKeys()
     }
-    const complete = await this.#fill(chunk, sorted)
     tally.scanned({ rows: chunk.rows, inStep, refused })
     if (complete) await this.#reach(chunk)
   }
 
-  /** Returns `false` where the limit was reached before the end of the chunk. */
-  async #fill(chunk: WalkedChunk, { objects }: SortedChunk): Promise<boolean> {
-    const keyOf = (row: number) => chunk.keyOf(row)
-    for (const sorted of objects) {
-      if (this.#isEnough()) return false
-      if (this.#group.overflows(sorted)) await this.#flush()
-      this.#group.add(sorted, keyOf)
-      this.#sent += 1
-      if (this.#group.isFull) await this.#flush()
-    }
-    await this.#group.write()
-    return true
+  #put(target: number, object: PartObject, keyOf: (() => RowKey) | null): Promise<void> | null {
+    this.#sent += 1
+    if (this.#group.isFullFor(target, object))
+      return this.#flush().then(() => this.#add(target, object, keyOf) ?? undefined)
+    return this.#add(target, object, keyOf)
+  }
+
+  #add(target: number, object: PartObject, keyOf: (() => RowKey) | null): Promise<void> | null {
+    return this.#group.add(target, object, keyOf) ? this.#group.write() : null
   }
 
   /** All rows of the chunk are in the group, or need nothing more. */
