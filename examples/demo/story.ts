@@ -34,6 +34,9 @@ export async function tellStory(stage: DemoStage, signal: AbortSignal): Promise<
       line()
     }
     done('Every object is recorded under the request that SafetyKit has it from')
+
+    heading('6  What SafetyKit makes of a row comes back')
+    await evaluate(stage, prisma, draftId, arrives)
   } finally {
     await prisma.$disconnect()
   }
@@ -84,6 +87,26 @@ async function update(
   if (versions !== 2) throw new Error(`SafetyKit was sent ${versions} versions of the lamp, not 2`)
   done(`Two requests for the lamp: its view counter is not mapped, so that update cost nothing ${dim('(viewCount)')}`)
   done('The draft was published, and has arrived')
+}
+
+async function evaluate(
+  { db }: DemoStage,
+  prisma: PrismaClient,
+  id: string,
+  arrives: <T>(what: string, look: () => Promise<T | undefined>) => Promise<T>,
+): Promise<void> {
+  code(`await prisma.product.update({ where: { id }, data: { title: 'Pedals, counterfeit' } })`)
+  await prisma.product.update({ where: { id }, data: { title: 'Pedals, counterfeit' } })
+  const sql = `SELECT p.title, o.status, o.output->'labels'->0->>'label' AS label, o.output->'actions'->>0 AS action
+FROM "Product" p JOIN safetykit.objects o ON o.namespace = 'products' AND o.object_id = p.id::text
+WHERE o.output->'labels' @> '[{"label": "counterfeit"}]'`
+  const rows = await arrives('The evaluation', async () => {
+    const found = await db.query(sql)
+    return found.rows.length === 0 ? undefined : found.rows
+  })
+  code(sql)
+  table(rows)
+  done('The emulator labels what it finds in the text; SafetyKit does it in earnest')
 }
 
 async function allArrived({ emulator }: DemoStage, wanted: ReadonlyMap<string, number>): Promise<true | undefined> {

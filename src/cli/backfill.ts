@@ -5,6 +5,7 @@ import type { BackfillProgress, BackfillReport, BackfillRequest } from '../pipel
 import type { Pipeline } from '../pipeline.js'
 import { endProcess } from './end-process.js'
 import { type ExitCode, exitCodes } from './exit-codes.js'
+import { keepHeapSmall } from './heap.js'
 import { LiveLines } from './live-lines.js'
 import { loadConfig } from './load-config.js'
 import { createLogger } from './log.js'
@@ -66,6 +67,7 @@ Examples:
 }
 
 async function runBackfill(flags: Flags): Promise<void> {
+  keepHeapSmall()
   loadEnvFile()
   const settings = { databaseUrl: databaseUrl(flags), apiKey: apiKey(), baseUrl: baseUrl(flags), proxy: proxy() }
   const { resolved } = await loadConfig(flags.config)

@@ -93,25 +93,12 @@ export class BackfillStore<Cursor> {
     return rows[0]?.moved === true ? { ...run, cursor } : null
   }
 
-  /** Marks the table for a scan. */
-  async mark(source: string): Promise<void> {
-    await this.#pool.query(`INSERT INTO ${this.#dirty} (source) VALUES ($1)`, [source])
-  }
-
-  /** How many of a table's keys and marks wait, up to one of them. */
+  /** How many of a table's keys wait, up to one of them. */
   async waiting(source: string, through: string): Promise<number> {
     const { rows } = await this.#pool.query(
-      `SELECT count(*)::integer AS waiting FROM ${this.#dirty} WHERE source = $1 AND seq <= $2`,
+      `SELECT count(*)::integer AS waiting FROM ${this.#dirty} WHERE source = $1 AND key IS NOT NULL AND seq <= $2`,
       [source, through],
     )
     return Number(rows[0]?.waiting ?? 0)
-  }
-
-  /** The newest of a table's keys and marks; `null` where none waits. */
-  async newest(source: string): Promise<string | null> {
-    const { rows } = await this.#pool.query(`SELECT max(seq)::text AS seq FROM ${this.#dirty} WHERE source = $1`, [
-      source,
-    ])
-    return rows[0]?.seq == null ? null : String(rows[0].seq)
   }
 }

@@ -76,7 +76,12 @@ export function openDatabases(options: {
 function connected(pool: pg.Pool): ReadonlySet<pg.Client> {
   const clients = new Set<pg.Client>()
   // The types hide that a pool's client can be ended, as a pool does itself.
-  pool.on('connect', (client) => void clients.add(client as unknown as pg.Client))
+  pool.on('connect', (client) => {
+    clients.add(client as unknown as pg.Client)
+    // While one is taken out of its pool nobody listens, and the process would die of a connection that breaks. Whoever has
+    // it is told by the query.
+    client.on('error', () => {})
+  })
   pool.on('remove', (client) => void clients.delete(client as unknown as pg.Client))
   return clients
 }

@@ -12,6 +12,14 @@ import { applyMigrations } from '../support/prisma.js'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const readme = readFileSync(path.join(root, 'README.md'), 'utf8')
 
+/** Settings that nothing stands for where they are left out. */
+const withoutDefault = ['deliver', 'ledgerUrl', 'scan.every', 'onResult']
+
+const guides = readdirSync(path.join(root, 'docs/guides')).map((name) => `docs/guides/${name}`)
+const blocksOf = (text: string, language: string): string[] =>
+  [...text.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, block = '']) => block)
+const textOf = (page: string): string => readFileSync(path.join(root, page), 'utf8')
+
 /** The text under a heading of the second level. */
 function section(title: string): string {
   const [, after = ''] = readme.split(`\n## ${title}\n`)
@@ -36,8 +44,9 @@ describe('the README', () => {
     const [, listed = ''] = section('Settings').split('| setting | default |')
     const settings = Object.fromEntries(tableRows(listed))
     const defaults = Object.entries(flat(optionsShape.parse({})))
-    expect(Object.keys(settings).sort()).toEqual([...defaults.map(([name]) => name), 'deliver', 'ledgerUrl'].sort())
-    for (const [name, value] of defaults) expect(`${name}: ${settings[name]}`).toBe(`${name}: ${shown(value)}`)
+    expect(Object.keys(settings).sort()).toEqual([...defaults.map(([name]) => name), ...withoutDefault].sort())
+    for (const [name, value] of defaults)
+      if (value !== null) expect(`${name}: ${settings[name]}`).toBe(`${name}: ${shown(value)}`)
     for (const word of contentTypes) expect(section('Settings')).toContain(`\`${word}\``)
   })
 
@@ -53,11 +62,29 @@ describe('the README', () => {
     expect(listed).toEqual(actual)
   })
 
+  it('has commands that are there, with options that they have, as do the guides', () => {
+    const { commands } = createProgram()
+    const lines = ['README.md', ...guides].flatMap((page) =>
+      [...textOf(page).matchAll(/safetykit-sync ((?:[a-z]+)(?: [^`\n#>|]*)?)/g)].map(([, line = '']) => ({
+        page,
+        line,
+      })),
+    )
+    expect(lines.length).toBeGreaterThan(20)
+    for (const { page, line } of lines) {
+      const [name] = line.split(' ')
+      const command = commands.find((one) => one.name() === name)
+      expect(command, `${page}: ${line}`).toBeDefined()
+      const known = command?.options.map(({ long }) => long)
+      for (const flag of line.match(/--[a-z-]+/g) ?? []) expect(known, `${page}: ${line}`).toContain(flag)
+    }
+  })
+
   it('links to files that are there', () => {
     const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md']
     const decisions = readdirSync(path.join(root, 'docs/decisions')).map((name) => `docs/decisions/${name}`)
-    for (const page of [...pages, ...decisions]) {
-      const text = readFileSync(path.join(root, page), 'utf8')
+    for (const page of [...pages, ...guides, ...decisions]) {
+      const text = textOf(page)
       for (const [, target = ''] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
         expect(existsSync(path.join(root, path.dirname(page), target)), `${page} → ${target}`).toBe(true)
       }
@@ -88,14 +115,35 @@ describe('the README, of the side tables', () => {
   })
 
   it('has queries that run as they stand', async () => {
-    const blocks = [...section('The side tables').matchAll(/```sql\n([\s\S]*?)```/g)].map(([, sql = '']) => sql)
-    const queries = blocks.flatMap((sql) => sql.split(/;\n/)).filter((sql) => sql.trim() !== '')
-    expect(queries).toHaveLength(4)
+    const queries = statementsOf(section('The side tables'))
+    expect(queries).toHaveLength(5)
     for (const sql of queries) await db.query(sql)
     const { rows } = await db.query('SELECT key, force FROM safetykit.dirty')
     expect(rows).toEqual([{ key: { id: '42' }, force: true }])
   })
 })
+
+describe('the guides, of the side tables', () => {
+  it('have SQL that runs as it stands', async () => {
+    const db = await createDatabase()
+    try {
+      await applyMigrations(db.url)
+      await migrateLedger(await db.client(), 'safetykit')
+      const statements = guides.flatMap((page) => statementsOf(textOf(page)))
+      const ofLedger = statements.filter((sql) => !sql.includes('pg_drop_replication_slot'))
+      expect(ofLedger.length).toBeGreaterThan(5)
+      for (const sql of ofLedger) await db.query(sql)
+    } finally {
+      await db.drop()
+    }
+  })
+})
+
+function statementsOf(text: string): string[] {
+  return blocksOf(text, 'sql')
+    .flatMap((sql) => sql.split(/;\n/))
+    .filter((sql) => sql.trim() !== '')
+}
 
 /** `{ slot: { name: 'a' } }` → `{ 'slot.name': 'a' }`. */
 function flat(value: object, prefix = ''): Record<string, unknown> {

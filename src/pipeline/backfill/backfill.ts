@@ -136,19 +136,15 @@ export class Backfill {
     await until(async () => !(await this.#scans.waits(source, newest)), signal)
   }
 
-  /** Until the keys that it has left are delivered, and what it has marked is scanned. */
+  /** Until the keys that it has left are delivered. */
   async #untilDelivered(source: string, tally: Tally, signal: AbortSignal): Promise<void> {
-    const newest = await this.#store.newest(source)
-    if (newest !== null) {
-      await until(async () => {
-        const waiting = await this.#store.waiting(source, newest)
-        tally.waits(waiting)
-        return waiting === 0
-      }, signal)
-    }
-    const { targets } = this.#options.parts.sources.get(source) ?? { targets: [] }
-    if (targets.every(({ origin }) => origin.tombstone === null)) return
-    await until(async () => (await this.#scans.unfinished([source], 'mark')).length === 0, signal)
+    const newest = await this.#scans.newestKey(source)
+    if (newest === null) return
+    await until(async () => {
+      const waiting = await this.#store.waiting(source, newest)
+      tally.waits(waiting)
+      return waiting === 0
+    }, signal)
   }
 
   /** As the planner has it: to count would take as long as a part of the walk. */

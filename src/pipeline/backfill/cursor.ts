@@ -15,12 +15,12 @@ export interface BackfillCursor {
   readonly force: boolean
   /** All rows up to here are settled, or their keys are in `dirty`. */
   readonly position: WalkPosition | null
-  /** Once all `parts` are recorded, `position` is here. */
-  readonly through: WalkPosition | null
   /** Imports that were started and are not recorded. */
   readonly parts: readonly PendingPart[]
   /** There was more to send than goes as ongoing changes do. */
   readonly importing: boolean
+  /** An import was started, by this backfill or by one that did not come to its end. */
+  readonly hasImported: boolean
   readonly counts: Counts
 }
 
@@ -46,15 +46,22 @@ export interface Counts {
 
 export const noCounts: Counts = { rows: 0, inStep: 0, refused: 0, imported: 0, imports: 0, queued: 0 }
 
-export function beginning(asked: string, force: boolean): BackfillCursor {
-  return { asked, force, position: null, through: null, parts: [], importing: false, counts: noCounts }
+/**
+ * From the first row on.
+ * @param left what a backfill has left that was asked for something else: its imports may have arrived.
+ */
+export function beginning(asked: string, force: boolean, left?: unknown): BackfillCursor {
+  const { parts, hasImported } = isCursor(left) ? left : { parts: [], hasImported: false }
+  return { asked, force, position: null, parts, importing: false, hasImported, counts: noCounts }
 }
 
 /** The cursor of an earlier process, where it was asked for the same. */
 export function cursorToGoOnWith(stored: unknown, asked: string): BackfillCursor | null {
-  if (typeof stored !== 'object' || stored === null || !('asked' in stored)) return null
-  return stored.asked === asked ? (stored as BackfillCursor) : null
+  return isCursor(stored) && stored.asked === asked ? stored : null
 }
+
+const isCursor = (stored: unknown): stored is BackfillCursor =>
+  typeof stored === 'object' && stored !== null && 'asked' in stored
 
 /** What is asked for, in short: with another mapping, also the rows that were walked are to be compared anew. */
 export function askedOf(

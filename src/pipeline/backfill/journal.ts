@@ -25,7 +25,7 @@ export class Journal {
     const left = await store.unfinished(source)
     const cursor = cursorToGoOnWith(left?.cursor, asked)
     if (left !== null && cursor !== null) return new Journal(store, { ...left, cursor })
-    return new Journal(store, await store.start(source, beginning(asked, force)))
+    return new Journal(store, await store.start(source, beginning(asked, force, left?.cursor)))
   }
 
   get cursor(): BackfillCursor {

@@ -32,10 +32,10 @@ export interface PartSenderOptions {
 const arrivalLooks = 5
 const arrivalPauseMs = 1_000
 /** Objects of one transaction of the ledger. */
-const sliceObjects = 20_000
+const sliceObjects = 5_000
 
 /**
- * Sends groups of parts, one group at a time, while the next one is filled, and records them.
+ * Sends groups of parts, and records them in their order.
  *
  * What a process leaves behind that dies:
  * - before the journal names the import: an import without a file, of which nobody hears again;
@@ -45,24 +45,32 @@ const sliceObjects = 20_000
  */
 export class PartSender {
   readonly #options: PartSenderOptions
-  #sending: Promise<void> = Promise.resolve()
+  #uploading: Promise<unknown> = Promise.resolve()
+  /** Of the last two groups, the older one first: each once all before it is recorded. */
+  #recording: readonly [Promise<void>, Promise<void>] = [Promise.resolve(), Promise.resolve()]
   #failure: { readonly error: unknown } | null = null
 
   constructor(options: PartSenderOptions) {
     this.#options = options
   }
 
-  /** Waits for the group before, and sends this one meanwhile. Throws what the one before has failed with. */
+  /**
+   * Begins to send a group, once the one before is uploaded and the one before that recorded: so one is recorded while
+   * another one is uploaded, and a third one is filled. Throws what an earlier one has failed with.
+   */
   async send(group: CompleteGroup): Promise<void> {
-    await this.idle()
-    this.#sending = this.#sendGroup(group).catch((error: unknown) => {
-      this.#failure = { error }
-    })
+    const [older, before] = this.#recording
+    await this.#uploading
+    await older
+    this.throwIfFailed()
+    const uploaded = this.#upload(group)
+    this.#uploading = uploaded.catch(() => {})
+    this.#recording = [before, this.#recordAfter(before, uploaded, group.reached)]
   }
 
   /** Resolves once all is recorded; throws what has failed. */
   async idle(): Promise<void> {
-    await this.#sending
+    await this.ended()
     this.throwIfFailed()
   }
 
@@ -72,7 +80,8 @@ export class PartSender {
 
   /** Resolves once nothing is under way, whatever came of it. */
   async ended(): Promise<void> {
-    await this.#sending
+    await this.#uploading
+    await this.#recording[1]
   }
 
   /**
@@ -83,7 +92,8 @@ export class PartSender {
     const { journal, spool, logger, source } = this.#options
     for (const part of journal.cursor.parts) {
       const state = await this.#arrival(part)
-      const arrived = state === 'processing' || state === 'succeeded'
+      // A failed one too: whoever follows it sends its objects otherwise.
+      const arrived = state !== 'absent' || part.recorded > 0
       if (arrived && (await spool.holds(part))) {
         await this.#record(part, null)
         logger.info('An import that was uploaded before was recorded', { source, requestId: part.requestId })
@@ -119,9 +129,10 @@ export class PartSender {
     return importState(part, { client, retry, signal, logger })
   }
 
-  async #sendGroup({ parts, reached }: CompleteGroup): Promise<void> {
+  async #upload({ parts }: CompleteGroup): Promise<readonly PendingPart[]> {
     const { client, storage, spool, journal, namespaces, delivery: retry, signal, logger } = this.#options
-    for (const [index, { target, part }] of parts.entries()) {
+    const uploaded: PendingPart[] = []
+    for (const { target, part } of parts) {
       const namespace = namespaces[target]
       if (namespace === undefined) throw new SyncError('INTERNAL', 'A part of an import has no namespace')
       let pending: PendingPart | null = null
@@ -138,14 +149,32 @@ export class PartSender {
           pending = now
           await journal.change((cursor) => {
             const others = before === null ? cursor.parts : without(cursor.parts, before)
-            return { ...cursor, importing: true, through: reached.position, parts: [...others, now] }
+            return { ...cursor, importing: true, hasImported: true, parts: [...others, now] }
           })
         },
         signal,
         logger,
       })
       if (pending === null) throw new SyncError('INTERNAL', 'An import was sent that was not started')
-      await this.#record(pending, index === parts.length - 1 ? reached : null)
+      uploaded.push(pending)
+    }
+    return uploaded
+  }
+
+  async #recordAfter(
+    before: Promise<void>,
+    uploading: Promise<readonly PendingPart[]>,
+    reached: Reached,
+  ): Promise<void> {
+    try {
+      const parts = await uploading
+      await before
+      if (this.#failure !== null) return
+      for (const [index, part] of parts.entries()) {
+        await this.#record(part, index === parts.length - 1 ? reached : null)
+      }
+    } catch (error) {
+      this.#failure ??= { error }
     }
   }
 
@@ -164,7 +193,7 @@ export class PartSender {
       await journal.changeWithin(
         ({ parts, counts, ...cursor }) => ({
           ...cursor,
-          ...(last && reached !== null ? { position: reached.position, through: null } : {}),
+          ...(last && reached !== null ? { position: reached.position } : {}),
           parts: last ? without(parts, part) : [...without(parts, part), next],
           counts: {
             ...counts,

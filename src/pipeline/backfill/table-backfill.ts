@@ -3,7 +3,7 @@ import type { PartObject } from '../../delivery/import/manifest.js'
 import { Spool } from '../../delivery/import/spool.js'
 import type { ObjectStorage } from '../../delivery/import/storage.js'
 import type { ReadRows } from '../../delivery/ports.js'
-import type { BackfillStore } from '../../ledger/backfills.js'
+import type { BackfillStore, QueuedKey } from '../../ledger/backfills.js'
 import type { Comparison } from '../../ledger/comparison.js'
 import type { ImportRecording } from '../../ledger/imports.js'
 import type { Lsn } from '../../lsn.js'
@@ -13,6 +13,7 @@ import type { Source } from '../sources.js'
 import { walPosition } from '../wal-position.js'
 import { askedOf, type BackfillCursor, beginning, type Counts, noCounts } from './cursor.js'
 import { Journal } from './journal.js'
+import { overdueTombstones } from './overdue-tombstones.js'
 import { PartGroup, type Reached } from './part-group.js'
 import { PartSender } from './part-sender.js'
 import type { BackfillRequest } from './report.js'
@@ -113,7 +114,7 @@ export class TableBackfill {
       },
     )
     await this.#sender.untilProcessed()
-    await this.#journal.change(({ asked }) => ({ ...beginning(asked, true), importing: true }))
+    await this.#journal.change(({ asked }) => ({ ...beginning(asked, true), importing: true, hasImported: true }))
     this.#group = this.#newGroup({ position: null, counts: walkedOf(noCounts) })
     this.#options.tally.begin(noCounts)
   }
@@ -141,7 +142,7 @@ export class TableBackfill {
   }
 
   async #take(chunk: WalkedChunk): Promise<void> {
-    const { comparison, parts, readRows, tally, onKeys } = this.#options
+    const { comparison, parts, readRows, tally } = this.#options
     const { importing, force } = this.#journal.cursor
     const options = {
       comparison,
@@ -158,15 +159,7 @@ export class TableBackfill {
       },
       put: (target, object, row) => this.#put(target, object, importing ? null : () => chunk.keyOf(row)),
     })
-    if (keys.length > 0) {
-      await this.#journal.change(
-        ({ counts, ...cursor }) => ({ ...cursor, counts: { ...counts, queued: counts.queued + keys.length } }),
-        { keys },
-      )
-      this.#sent += keys.length
-      tally.sent(this.#journal.cursor.counts)
-      onKeys()
-    }
+    await this.#queue(keys)
     tally.scanned({ rows: chunk.rows, inStep, refused })
     if (complete) await this.#reach(chunk)
   }
@@ -222,12 +215,26 @@ export class TableBackfill {
   }
 
   async #end(): Promise<void> {
-    const { source, store } = this.#options
-    const { cursor } = this.#journal
-    // A row that was deleted, or excluded, while it was on its way left no trace where SafetyKit had never heard of it.
-    const buries = source.targets.some(({ origin }) => origin.tombstone !== null)
-    if (cursor.counts.imported > 0 && buries) await store.mark(source.name)
+    const { parts, comparison, source, signal } = this.#options
+    if (this.#journal.cursor.hasImported) {
+      for await (const keys of overdueTombstones({ parts, comparison, source, signal })) {
+        await this.#queue(keys.map((key) => ({ key, force: false })))
+      }
+    }
     await this.#journal.change((last) => last, { finished: true })
+  }
+
+  /** Hands rows to the delivery of ongoing changes. */
+  async #queue(keys: readonly QueuedKey[]): Promise<void> {
+    if (keys.length === 0) return
+    const { tally, onKeys } = this.#options
+    await this.#journal.change(
+      ({ counts, ...cursor }) => ({ ...cursor, counts: { ...counts, queued: counts.queued + keys.length } }),
+      { keys },
+    )
+    this.#sent += keys.length
+    tally.sent(this.#journal.cursor.counts)
+    onKeys()
   }
 
   #isEnough(): boolean {
