@@ -14,20 +14,43 @@ type Rig = Awaited<ReturnType<typeof rigOf>>
 const mapping = { namespace: 'things', fields: { title: true } }
 
 describe.concurrent('ids', () => {
-  const odd = ['tab\there', 'line\nbreak', 'cr\rhere', 'back\\slash', '\\N', '\\.', "quo'te", '"double"', '{a,b}', 'NULL', 'Grüße 🙂 中', ' ', '', 'a:b', ',', '\u2028', '%', 'x'.repeat(1_500)]
+  const odd = [
+    'tab\there',
+    'line\nbreak',
+    'cr\rhere',
+    'back\\slash',
+    '\\N',
+    '\\.',
+    "quo'te",
+    '"double"',
+    '{a,b}',
+    'NULL',
+    'Grüße 🙂 中',
+    ' ',
+    '',
+    'a:b',
+    ',',
+    '\u2028',
+    '%',
+    'x'.repeat(1_500),
+  ]
 
   test('of any text are sent, recorded, followed and found again as they are', async ({ onTestFinished }) => {
     const rig = await rigOf(onTestFinished, {
       sql: 'CREATE TABLE things (code text PRIMARY KEY, title text)',
       tables: { 'public.things': { ...mapping, onDelete: 'tombstone' } },
     })
-    await rig.db.query("INSERT INTO things SELECT code, 'title ' || code FROM unnest($1::text[]) code", [odd.filter((code) => code !== '')])
+    await rig.db.query("INSERT INTO things SELECT code, 'title ' || code FROM unnest($1::text[]) code", [
+      odd.filter((code) => code !== ''),
+    ])
     await rig.db.query('DELETE FROM safetykit.dirty')
     rig.emulator.imports.hold()
     const pipeline = await rig.start()
     await pipeline.backfill({})
     await rig.write("UPDATE things SET title = 'new'")
-    await soon(async () => expect((await rig.db.query('SELECT FROM safetykit.dirty WHERE key IS NOT NULL')).rowCount).toBe(0))
+    await soon(async () =>
+      expect((await rig.db.query('SELECT FROM safetykit.dirty WHERE key IS NOT NULL')).rowCount).toBe(0),
+    )
     rig.emulator.imports.release()
     const expected = { things: `SELECT json_build_object('id', code, 'title', title) AS object FROM things` }
     await rig.inStep(expected)
@@ -38,7 +61,9 @@ describe.concurrent('ids', () => {
     await rig.inStep(expected)
   })
 
-  test('of other columns, with a prefix, of several columns: what an import overtakes is found by its key', async ({ onTestFinished }) => {
+  test('of other columns, with a prefix, of several columns: what an import overtakes is found by its key', async ({
+    onTestFinished,
+  }) => {
     const rig = await rigOf(onTestFinished, {
       sql: `CREATE TABLE things (a integer, b text, slug text UNIQUE NOT NULL, title text, PRIMARY KEY (a, b));
         INSERT INTO things SELECT n, 'b:' || n || E'\\n', E'sl\\tug' || n, 'title' FROM generate_series(1, 25) n`,
@@ -54,7 +79,9 @@ describe.concurrent('ids', () => {
     const pipeline = await rig.start()
     expect((await pipeline.backfill({})).tables).toMatchObject([{ rows: 25, imported: 75, imports: 9 }])
     await rig.write("UPDATE things SET title = 'new' WHERE a % 2 = 0; DELETE FROM things WHERE a = 9")
-    await soon(async () => expect((await rig.db.query('SELECT FROM safetykit.dirty WHERE key IS NOT NULL')).rowCount).toBe(0))
+    await soon(async () =>
+      expect((await rig.db.query('SELECT FROM safetykit.dirty WHERE key IS NOT NULL')).rowCount).toBe(0),
+    )
     rig.emulator.imports.release()
     await rig.quiet()
     const titles = (namespace: string, id: string) => rig.emulator.object(namespace, id)?.data
@@ -72,11 +99,13 @@ describe.concurrent('ids', () => {
     }
   })
 
-  test('of keys of any type are sent once each, and a backfill that fails in the middle of their table goes on there', async ({ onTestFinished }) => {
+  test('of keys of any type are sent once each, and a backfill that fails in the middle of their table goes on there', async ({
+    onTestFinished,
+  }) => {
     const types = [
       ['smallint', 'n'],
       ['bigint', '9007199254740993 + n'],
-      ['numeric', "n / 7.0"],
+      ['numeric', 'n / 7.0'],
       ['double precision', 'n * 0.1'],
       ['real', 'n * 0.1::real'],
       ['uuid', "('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid"],
@@ -115,12 +144,16 @@ describe.concurrent('ids', () => {
       await rig.db.query('INSERT INTO let_through VALUES ($1)', [name])
     }
     const { tables } = await pipeline.backfill({})
-    expect(tables).toEqual(names.map((name) => expect.objectContaining({ source: `public.${name}`, rows: 24, imported: 24, imports: 3 })))
+    expect(tables).toEqual(
+      names.map((name) => expect.objectContaining({ source: `public.${name}`, rows: 24, imported: 24, imports: 3 })),
+    )
     await rig.quiet()
     for (const name of names) expect([name, versionsOf(rig.emulator, name)]).toEqual([name, 24])
     const calls = rig.emulator.stats.calls.import
     const again = await pipeline.backfill({})
-    expect(again.tables).toEqual(names.map((name) => expect.objectContaining({ source: `public.${name}`, inStep: 24, imported: 0, queued: 0 })))
+    expect(again.tables).toEqual(
+      names.map((name) => expect.objectContaining({ source: `public.${name}`, inStep: 24, imported: 0, queued: 0 })),
+    )
     expect(rig.emulator.stats.calls.import).toBe(calls)
   })
 })
@@ -129,7 +162,9 @@ describe.concurrent('rows', () => {
   test('of a table without any are none, and nobody is called', async ({ onTestFinished }) => {
     const rig = await rigOf(onTestFinished, { sql: products.sql(0) })
     const { tables } = await rig.backfill()
-    expect(tables).toEqual([{ source: 'public.products', rows: 0, inStep: 0, imported: 0, imports: 0, queued: 0, refused: 0 }])
+    expect(tables).toEqual([
+      { source: 'public.products', rows: 0, inStep: 0, imported: 0, imports: 0, queued: 0, refused: 0 },
+    ])
     expect(rig.emulator.stats.calls.import).toBe(0)
   })
 
@@ -140,7 +175,11 @@ describe.concurrent('rows', () => {
     expect((await rig.backfill()).tables).toMatchObject([{ rows: 25, imported: 22, queued: 3 }])
     await soon(() => expect(rig.emulator.objects('products').size).toBe(22))
     const parked = await rig.side<{ error: { code: string } }>('objects', "state <> 'accepted'")
-    expect(parked.map(({ object_id: id, error }) => [id, error.code]).sort()).toEqual([['1', 'OBJECT_TOO_LARGE'], ['12', 'OBJECT_TOO_LARGE'], ['25', 'OBJECT_TOO_LARGE']])
+    expect(parked.map(({ object_id: id, error }) => [id, error.code]).sort()).toEqual([
+      ['1', 'OBJECT_TOO_LARGE'],
+      ['12', 'OBJECT_TOO_LARGE'],
+      ['25', 'OBJECT_TOO_LARGE'],
+    ])
     const again = await rig.backfill()
     expect(again.tables).toMatchObject([{ inStep: 22, refused: 3, imported: 0, queued: 0 }])
     await rig.backfill({ force: true })
@@ -158,7 +197,9 @@ describe.concurrent('rows', () => {
     expect((await rig.backfill()).tables).toMatchObject([{ inStep: 24, refused: 1, queued: 0 }])
   })
 
-  test('for which a function of the mapping throws are parked without a value, and the others are sent', async ({ onTestFinished }) => {
+  test('for which a function of the mapping throws are parked without a value, and the others are sent', async ({
+    onTestFinished,
+  }) => {
     const secret = 'Chair 7'
     const boom = (row: { title?: unknown }) => {
       if (row.title === 'Chair 7') throw new Error(`no ${String(row.title)}`)
@@ -189,10 +230,20 @@ describe.concurrent('rows', () => {
     expect(rig.emulator.stats.imports.failed).toBe(0)
   })
 
-  test('of one table go to each of its namespaces, and an import that fails harms only its own', async ({ onTestFinished }) => {
-    const tables = { 'public.products': [{ ...mapping, namespace: 'one' }, { ...mapping, namespace: 'two' }] }
+  test('of one table go to each of its namespaces, and an import that fails harms only its own', async ({
+    onTestFinished,
+  }) => {
+    const tables = {
+      'public.products': [
+        { ...mapping, namespace: 'one' },
+        { ...mapping, namespace: 'two' },
+      ],
+    }
     const rig = await rigOf(onTestFinished, { tables })
-    rig.emulator.faults.add({ when: { path: 'upload', namespace: 'two', times: 2 }, do: { reject: 400, message: 'no' } })
+    rig.emulator.faults.add({
+      when: { path: 'upload', namespace: 'two', times: 2 },
+      do: { reject: 400, message: 'no' },
+    })
     expect((await rig.backfill()).tables).toMatchObject([{ rows: 25, imported: 50, imports: 6 }])
     await rig.start()
     await rig.quiet()
@@ -237,7 +288,10 @@ describe.concurrent('a limit', () => {
 describe.concurrent('force', () => {
   test('sends what is in step, parked or dead once more', async ({ onTestFinished }) => {
     const rig = await rigOf(onTestFinished, { settings: { import: { minObjects: 1_000, maxPartObjects: 1_000 } } })
-    const refusing = rig.emulator.faults.add({ when: { path: 'add', ids: ['7', '8'] }, do: { reject: 400, message: 'no' } })
+    const refusing = rig.emulator.faults.add({
+      when: { path: 'add', ids: ['7', '8'] },
+      do: { reject: 400, message: 'no' },
+    })
     await rig.backfill()
     await rig.db.query("UPDATE safetykit.objects SET state = 'dead', retry_at = NULL WHERE object_id = '8'")
     refusing.remove()
@@ -252,7 +306,13 @@ describe.concurrent('force', () => {
 describe.concurrent('an upload', () => {
   test('that is refused, expires, fails and is cut off on the way arrives once', async ({ onTestFinished }) => {
     const rig = await rigOf(onTestFinished)
-    for (const action of [{ status: 403 }, { status: 500 }, { resetMidway: true }, { reset: true }, { status: 403 }] as const) {
+    for (const action of [
+      { status: 403 },
+      { status: 500 },
+      { resetMidway: true },
+      { reset: true },
+      { status: 403 },
+    ] as const) {
       rig.emulator.faults.add({ when: { path: 'upload', times: 1 }, do: action })
     }
     expect((await rig.backfill()).tables).toMatchObject([{ imported: 25, imports: 3 }])
@@ -263,7 +323,9 @@ describe.concurrent('an upload', () => {
   })
 
   for (const status of [403, 411]) {
-    test(`that is refused with ${status} for good is told, and the same backfill goes on later`, async ({ onTestFinished }) => {
+    test(`that is refused with ${status} for good is told, and the same backfill goes on later`, async ({
+      onTestFinished,
+    }) => {
       const rig = await rigOf(onTestFinished)
       const fault = rig.emulator.faults.add({ when: { path: 'upload', ids: ['11'] }, do: { status } })
       await expect(rig.backfill()).rejects.toMatchObject({ code: 'UPLOAD_REFUSED', hint: expect.any(String) })
@@ -297,13 +359,16 @@ describe.concurrent('the folder of the files', () => {
     await rig.inStep()
   })
 
-  test.skipIf(process.getuid?.() === 0)('that may not be written is told, and nothing is half done', async ({ onTestFinished }) => {
-    const rig = await rigOf(onTestFinished)
-    const folder = path.join(rig.spool, 'locked')
-    await mkdir(folder)
-    await chmod(folder, 0o500)
-    await unfit(rig, folder)
-  })
+  test.skipIf(process.getuid?.() === 0)(
+    'that may not be written is told, and nothing is half done',
+    async ({ onTestFinished }) => {
+      const rig = await rigOf(onTestFinished)
+      const folder = path.join(rig.spool, 'locked')
+      await mkdir(folder)
+      await chmod(folder, 0o500)
+      await unfit(rig, folder)
+    },
+  )
 
   test('that is taken away in the middle is made anew, and everything is sent', async ({ onTestFinished }) => {
     const rig = await rigOf(onTestFinished)
@@ -319,7 +384,9 @@ describe.concurrent('the folder of the files', () => {
   })
 })
 
-test('no line of the log, at any level, holds a value, a key of a row, an upload URL or the key', async ({ onTestFinished }) => {
+test('no line of the log, at any level, holds a value, a key of a row, an upload URL or the key', async ({
+  onTestFinished,
+}) => {
   const rig = await rigOf(onTestFinished, {
     sql: `CREATE TABLE things (code text PRIMARY KEY, title text); INSERT INTO things SELECT 'kkk' || n, 'vvv' || n FROM generate_series(1, 25) n`,
     tables: { 'public.things': mapping },
@@ -338,9 +405,18 @@ test('no line of the log, at any level, holds a value, a key of a row, an upload
   await rig.quiet()
   const shown = (value: unknown): unknown =>
     value instanceof Error ? { ...value, message: value.message, stack: value.stack, cause: shown(value.cause) } : value
-  const text = JSON.stringify([...rig.log, shown(error)], (_, value: unknown) => (typeof value === 'bigint' ? String(value) : shown(value)))
+  const text = JSON.stringify([...rig.log, shown(error)], (_, value: unknown) =>
+    typeof value === 'bigint' ? String(value) : shown(value),
+  )
   expect(text.length).toBeGreaterThan(500)
-  for (const secret of ['vvv', 'kkk', rig.emulator.apiKey, '/upload/', 'signature', `:${new URL(rig.db.url).password}@`]) {
+  for (const secret of [
+    'vvv',
+    'kkk',
+    rig.emulator.apiKey,
+    '/upload/',
+    'signature',
+    `:${new URL(rig.db.url).password}@`,
+  ]) {
     expect([secret, text.includes(secret)]).toEqual([secret, false])
   }
 })

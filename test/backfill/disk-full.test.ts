@@ -29,7 +29,9 @@ async function rig(spoolDirectory: string) {
   const env = { DATABASE_URL: db.url, SAFETYKIT_BASE_URL: emulator.url, SAFETYKIT_API_KEY: emulator.apiKey }
   expect(await runCommand(['migrate'], { cwd: directory.dir, env })).toMatchObject({ code: 0, stderr: '' })
   const spooled = async () =>
-    (await readdir(path.join(directory.dir, spoolDirectory), { recursive: true })).filter((file) => /\.(jsonl|manifest)$/.test(file))
+    (await readdir(path.join(directory.dir, spoolDirectory), { recursive: true })).filter((file) =>
+      /\.(jsonl|manifest)$/.test(file),
+    )
   return { emulator, db, directory, env, spooled }
 }
 
@@ -39,10 +41,14 @@ test('a disk that is full is told, nothing is half done, and the same command su
   const main = path.join(root, fromSource ? 'src/cli/main.ts' : 'dist/cli/main.js')
   const tsx = fromSource ? `--import ${import.meta.resolve('tsx')}` : ''
   // Of files of more than a MiB the rest cannot be written.
-  const failed = await promisify(execFile)('sh', ['-c', `ulimit -f 2048; exec "${process.execPath}" ${tsx} "${main}" backfill`], {
-    cwd: directory.dir,
-    env: { PATH: process.env.PATH, ...env },
-  }).then(
+  const failed = await promisify(execFile)(
+    'sh',
+    ['-c', `ulimit -f 2048; exec "${process.execPath}" ${tsx} "${main}" backfill`],
+    {
+      cwd: directory.dir,
+      env: { PATH: process.env.PATH, ...env },
+    },
+  ).then(
     () => ({ code: 0, stderr: '' }),
     (error: { code: number; stderr: string }) => error,
   )
@@ -74,6 +80,8 @@ test('a process that is killed between upload and record, and its folder with it
   emulator.imports.release()
   expect(await second.exited).toMatchObject({ code: 0 })
   await soon(() => expect(emulator.object('products', '7')?.data.title).toBe('new'))
-  await soon(() => expect([...emulator.objects('products').values()].filter(({ versions }) => versions > 1).length).toBeGreaterThan(0))
+  await soon(() =>
+    expect([...emulator.objects('products').values()].filter(({ versions }) => versions > 1).length).toBeGreaterThan(0),
+  )
   expect(emulator.objects('products').size).toBe(3_000)
 })

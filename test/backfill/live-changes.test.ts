@@ -1,7 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import type { SyncOptions } from '../../src/config/input.js'
 import { soon } from '../support/soon.js'
-import { type BackfillRig, backfillRig, type BackfillRigOptions, products, versionsOf } from './rig.js'
+import {
+  type BackfillRig,
+  type BackfillRigOptions,
+  backfillRig,
+  products,
+  type RigSettings,
+  versionsOf,
+} from './rig.js'
 
 type Finish = BackfillRigOptions['onTestFinished']
 
@@ -18,9 +24,15 @@ interface Change {
 
 const changes: readonly Change[] = [
   { what: 'updated', sql: "UPDATE products SET title = 'Table' WHERE id = 7" },
-  { what: 'updated and back to what it was', sql: "UPDATE products SET title = 'Table' WHERE id = 7; UPDATE products SET title = 'Chair 7' WHERE id = 7" },
+  {
+    what: 'updated and back to what it was',
+    sql: "UPDATE products SET title = 'Table' WHERE id = 7; UPDATE products SET title = 'Chair 7' WHERE id = 7",
+  },
   { what: 'deleted', sql: 'DELETE FROM products WHERE id = 7' },
-  { what: 'deleted and inserted anew', sql: "DELETE FROM products WHERE id = 7; INSERT INTO products VALUES (7, 'Stool')" },
+  {
+    what: 'deleted and inserted anew',
+    sql: "DELETE FROM products WHERE id = 7; INSERT INTO products VALUES (7, 'Stool')",
+  },
   { what: 'given another key', sql: 'UPDATE products SET id = 700 WHERE id = 7' },
   { what: 'inserted', sql: "INSERT INTO products VALUES (70, 'Stool')" },
 ]
@@ -75,7 +87,9 @@ describe.concurrent.each(changes)('a row that is $what', ({ sql }) => {
 })
 
 describe.concurrent('a live change and an import', () => {
-  test('a row that goes there and back in two deliveries while its import is held is as it is', async ({ onTestFinished }) => {
+  test('a row that goes there and back in two deliveries while its import is held is as it is', async ({
+    onTestFinished,
+  }) => {
     const { rig, pipeline } = await started(onTestFinished)
     rig.emulator.imports.hold()
     await pipeline.backfill({})
@@ -87,7 +101,9 @@ describe.concurrent('a live change and an import', () => {
     await rig.inStep()
   })
 
-  test('a request that is under way while the import is recorded and lands does not leave the old state', async ({ onTestFinished }) => {
+  test('a request that is under way while the import is recorded and lands does not leave the old state', async ({
+    onTestFinished,
+  }) => {
     const { rig, pipeline } = await started(onTestFinished)
     rig.emulator.imports.hold()
     const held = rig.held('import')
@@ -142,7 +158,10 @@ describe.concurrent('a live change and an import', () => {
 
   test('rows that the mapping excludes meanwhile get their tombstone', async ({ onTestFinished }) => {
     const tables = {
-      'public.products': { ...products.tables['public.products'], where: (row: { hidden?: unknown }) => row.hidden !== true },
+      'public.products': {
+        ...products.tables['public.products'],
+        where: (row: { hidden?: unknown }) => row.hidden !== true,
+      },
     }
     const expected = { products: `${products.expected.products} WHERE NOT hidden` }
     const { rig, pipeline } = await started(onTestFinished, { tables })
@@ -163,6 +182,25 @@ describe.concurrent('a live change and an import', () => {
     await untilDelivered(rig)
     rig.emulator.imports.release()
     await rig.inStep(expected)
+  })
+
+  test('a row that is deleted meanwhile gets its tombstone also where its id does not tell its key', async ({
+    onTestFinished,
+  }) => {
+    const tables = {
+      'public.products': { ...products.tables['public.products'], id: { fields: ['title'], prefix: 'p-' } },
+    }
+    const { rig, pipeline } = await started(onTestFinished, { tables })
+    const held = rig.held('import')
+    const backfill = pipeline.backfill({})
+    await held.reached()
+    await rig.write('DELETE FROM products WHERE id = 7')
+    await untilDelivered(rig)
+    held.goOn()
+    await backfill
+    await rig.inStep({
+      products: `SELECT json_build_object('id', 'p-' || title, 'title', title, 'hidden', hidden) AS object FROM products`,
+    })
   })
 
   test('of two backfills at once the second waits, and sends nothing again', async ({ onTestFinished }) => {
@@ -203,16 +241,22 @@ describe.concurrent('a live change and an import', () => {
   })
 })
 
-const other = (capture: SyncOptions['capture']) => ({ settings: { capture } as SyncOptions })
+const other = (capture: RigSettings['capture']): { settings: RigSettings } => ({
+  settings: { ...(capture && { capture }) },
+})
 
 describe.concurrent('the other ways of noticing changes', () => {
-  test('with replication, the backfilling process reads the changes itself where nobody does', async ({ onTestFinished }) => {
+  test('with replication, the backfilling process reads the changes itself where nobody does', async ({
+    onTestFinished,
+  }) => {
     const { rig, pipeline } = await started(onTestFinished, other('replication'))
     rig.emulator.imports.hold()
     const held = rig.held('import')
     const backfill = pipeline.backfill({})
     await held.reached()
-    await rig.write("UPDATE products SET title = 'Table' WHERE id IN (7, 17); DELETE FROM products WHERE id = 8; INSERT INTO products VALUES (80, 'Stool')")
+    await rig.write(
+      "UPDATE products SET title = 'Table' WHERE id IN (7, 17); DELETE FROM products WHERE id = 8; INSERT INTO products VALUES (80, 'Stool')",
+    )
     held.goOn()
     await backfill
     await rig.write("UPDATE products SET title = 'Bench' WHERE id IN (9, 17); DELETE FROM products WHERE id = 10")
@@ -220,7 +264,9 @@ describe.concurrent('the other ways of noticing changes', () => {
     await rig.inStep()
   })
 
-  test('with replication, a change before the read that comes from the slot only after the record is not lost', async ({ onTestFinished }) => {
+  test('with replication, a change before the read that comes from the slot only after the record is not lost', async ({
+    onTestFinished,
+  }) => {
     const { rig, pipeline: first } = await started(onTestFinished, other('replication'))
     await rig.stop(first)
     // Nobody reads the slot but one that is held up by an API that is away for adds.
@@ -249,7 +295,9 @@ describe.concurrent('the other ways of noticing changes', () => {
       const held = rig.held('import')
       const backfill = worker.backfill({})
       await held.reached()
-      await rig.write("UPDATE products SET title = 'Table' WHERE id IN (7, 17); DELETE FROM products WHERE id = 8; INSERT INTO products VALUES (80, 'Stool')")
+      await rig.write(
+        "UPDATE products SET title = 'Table' WHERE id IN (7, 17); DELETE FROM products WHERE id = 8; INSERT INTO products VALUES (80, 'Stool')",
+      )
       held.goOn()
       await backfill
       await rig.stop(worker)
@@ -260,19 +308,24 @@ describe.concurrent('the other ways of noticing changes', () => {
     })
   }
 
-  test('with client capture, keys that the client has marked beside it are delivered as they are', async ({ onTestFinished }) => {
+  test('with client capture, keys that the client has marked beside it are delivered as they are', async ({
+    onTestFinished,
+  }) => {
     const { rig, pipeline } = await started(onTestFinished, other('client'))
     rig.emulator.imports.hold()
     const held = rig.held('import')
     const backfill = pipeline.backfill({})
     await held.reached()
-    const mark = (id: number) => `INSERT INTO safetykit.dirty (source, key) VALUES ('public.products', '{"id": "${id}"}')`
+    const mark = (id: number) =>
+      `INSERT INTO safetykit.dirty (source, key) VALUES ('public.products', '{"id": "${id}"}')`
     await rig.write(`UPDATE products SET title = 'Table' WHERE id = 7; ${mark(7)}`)
     await untilDelivered(rig)
     held.goOn()
     await backfill
     await rig.write(`DELETE FROM products WHERE id = 8; ${mark(8)}`)
-    await rig.write("UPDATE products SET title = 'Bench' WHERE id IN (9, 19); INSERT INTO safetykit.dirty (source) VALUES ('public.products')")
+    await rig.write(
+      "UPDATE products SET title = 'Bench' WHERE id IN (9, 19); INSERT INTO safetykit.dirty (source) VALUES ('public.products')",
+    )
     rig.emulator.imports.release()
     await rig.inStep()
   })

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import type { BackfillPhase } from '../../src/pipeline/backfill/report.js'
-import { tcpProxy } from '../support/tcp-proxy.js'
 import { soon } from '../support/soon.js'
+import { tcpProxy } from '../support/tcp-proxy.js'
 import { type BackfillRigOptions, backfillRig, products, versionsOf } from './rig.js'
 
 type Finish = BackfillRigOptions['onTestFinished']
@@ -14,7 +14,8 @@ const rigOf = (onTestFinished: Finish, options: Partial<BackfillRigOptions> = {}
 const untilDelivered = async ({ db }: Awaited<ReturnType<typeof rigOf>>): Promise<void> =>
   soon(async () => expect((await db.query('SELECT FROM safetykit.dirty WHERE key IS NOT NULL')).rowCount).toBe(0))
 
-const counted = async (rig: Awaited<ReturnType<typeof rigOf>>, where: string) => (await rig.side('objects', where)).length
+const counted = async (rig: Awaited<ReturnType<typeof rigOf>>, where: string) =>
+  (await rig.side('objects', where)).length
 
 describe.concurrent('a backfill that is stopped', () => {
   for (const phase of ['waiting', 'scanning', 'importing', 'delivering'] satisfies BackfillPhase[]) {
@@ -110,19 +111,47 @@ describe.concurrent('an import that was uploaded and not recorded', () => {
     await rig.inStep({ products: `SELECT json_build_object('id', id::text, 'title', title) AS object FROM products` })
   })
 
-  test('of which the files are gone too, is told and waited for, and everything is sent again', async ({ onTestFinished }) => {
+  test('of which the files are gone too, is told and waited for, and everything is sent again', async ({
+    onTestFinished,
+  }) => {
     const { rig, pipeline } = await uploadedAndOvertaken(onTestFinished)
     await rm(rig.spool, { recursive: true })
     let ended = false
     const second = pipeline.backfill({}).finally(() => {
       ended = true
     })
-    await soon(() => expect(rig.log.filter(({ level, message }) => level === 'warn' && message.includes('gone'))).toHaveLength(1))
+    await soon(() =>
+      expect(rig.log.filter(({ level, message }) => level === 'warn' && message.includes('gone'))).toHaveLength(1),
+    )
     expect(ended).toBe(false)
     expect(rig.emulator.stats.calls.import).toBe(1)
     rig.emulator.imports.release()
     const { tables } = await second
     expect(tables).toMatchObject([{ imported: 25 }])
+    await rig.inStep()
+  })
+
+  test('of which the files are gone too, does not bring back what was deleted meanwhile', async ({
+    onTestFinished,
+  }) => {
+    const rig = await rigOf(onTestFinished)
+    const pipeline = await rig.start()
+    await pipeline.backfill({})
+    await rig.inStep()
+    rig.emulator.imports.hold()
+    const stop = new AbortController()
+    const lost = rig.emulator.faults.add({ when: { path: 'upload', times: 1 }, do: { hangAfterAccept: true } })
+    const first = pipeline.backfill({ force: true, signal: stop.signal }).catch((error: unknown) => error)
+    await soon(() => expect(lost.hits).toBe(1))
+    stop.abort()
+    await first
+    await rm(rig.spool, { recursive: true })
+    await rig.write('DELETE FROM products WHERE id = 7')
+    await untilDelivered(rig)
+    const second = pipeline.backfill({ force: true })
+    await soon(() => expect(rig.log.filter(({ message }) => message.includes('gone'))).toHaveLength(1))
+    rig.emulator.imports.release()
+    await second
     await rig.inStep()
   })
 
@@ -145,9 +174,13 @@ describe.concurrent('an import that was uploaded and not recorded', () => {
 describe.concurrent('an import of which a part is recorded', () => {
   /** More than goes into one transaction of the ledger, of which the second one fails. */
   async function partlyRecorded(onTestFinished: Finish, options: { readonly fails: boolean }) {
-    const rig = await rigOf(onTestFinished, { sql: products.sql(26_000), settings: { import: { maxPartObjects: 30_000 } } })
+    const rig = await rigOf(onTestFinished, {
+      sql: products.sql(26_000),
+      settings: { import: { maxPartObjects: 30_000 } },
+    })
     rig.emulator.imports.hold()
-    if (options.fails) rig.emulator.faults.add({ when: { path: 'upload', times: 1 }, do: { reject: 400, message: 'no' } })
+    if (options.fails)
+      rig.emulator.faults.add({ when: { path: 'upload', times: 1 }, do: { reject: 400, message: 'no' } })
     await rig.db.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
       CREATE TRIGGER refuse BEFORE INSERT ON safetykit.requests FOR EACH ROW WHEN (NEW.kind = 'import') EXECUTE FUNCTION refuse()`)
     await rig.backfill().catch(() => {})

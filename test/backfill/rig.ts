@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { expect } from 'vitest'
 import type { SyncOptions } from '../../src/config/input.js'
+import type { ResolvedSync } from '../../src/config/resolved.js'
 import { type Emulator, type EmulatorOptions, type FaultAction, startEmulator } from '../../src/emulator/index.js'
 import type { BackfillReport, BackfillRequest } from '../../src/pipeline/backfill/report.js'
 import { migrate, type Pipeline, startPipeline } from '../../src/pipeline.js'
@@ -12,10 +13,12 @@ import { type LogLine, memoryLogger } from '../support/memory-logger.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
 import { soon } from '../support/soon.js'
 
+export type RigSettings = SyncOptions & { readonly capture?: ResolvedSync['capture'] }
+
 export interface BackfillRigOptions {
   readonly sql: string
   readonly tables: object
-  readonly settings?: SyncOptions
+  readonly settings?: RigSettings
   readonly emulator?: EmulatorOptions
   /** Of the test that it ends with: those that run beside others have one each. */
   readonly onTestFinished: (end: () => Promise<void>) => void
@@ -23,7 +26,7 @@ export interface BackfillRigOptions {
 
 export interface Overrides {
   readonly tables?: object
-  readonly settings?: SyncOptions
+  readonly settings?: RigSettings
   readonly databaseUrl?: string
 }
 
@@ -59,7 +62,9 @@ export interface Held {
 export const importSettings = { minObjects: 1, maxPartObjects: 10 } as const
 
 export const products = {
-  sql: (rows: number) => `CREATE TABLE products (id integer PRIMARY KEY, title text NOT NULL, hidden boolean NOT NULL DEFAULT false);
+  sql: (
+    rows: number,
+  ) => `CREATE TABLE products (id integer PRIMARY KEY, title text NOT NULL, hidden boolean NOT NULL DEFAULT false);
     INSERT INTO products SELECT n, 'Chair ' || n FROM generate_series(1, ${rows}) n`,
   tables: {
     'public.products': { namespace: 'products', fields: { title: true, hidden: true }, onDelete: 'tombstone' },
@@ -134,7 +139,9 @@ export async function backfillRig(options: BackfillRigOptions): Promise<Backfill
     async quiet() {
       await soon(async () => {
         for (const pipeline of running) pipeline.wake()
-        expect((await db.query("SELECT FROM safetykit.requests WHERE kind = 'import' AND completed_at IS NULL")).rowCount).toBe(0)
+        expect(
+          (await db.query("SELECT FROM safetykit.requests WHERE kind = 'import' AND completed_at IS NULL")).rowCount,
+        ).toBe(0)
       })
       await settled(db)
     },

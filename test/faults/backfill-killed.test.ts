@@ -106,7 +106,9 @@ const spooled = async (): Promise<string[]> => {
   return files.filter((file) => file.endsWith('.jsonl'))
 }
 
-test('a million rows, a live workload, and a backfill that is killed five times: SafetyKit has the latest state of each', { timeout: 600_000 }, async () => {
+test('a million rows, a live workload, and a backfill that is killed five times: SafetyKit has the latest state of each', {
+  timeout: 600_000,
+}, async () => {
   const sidecar = startSidecar({ cwd: directory.dir, env: env() })
   await sidecar.waitFor((line) => line.msg === 'Starting')
   const load = startLoad()
