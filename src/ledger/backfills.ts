@@ -24,6 +24,7 @@ export class BackfillStore<Cursor> {
   readonly #pool: Queryable
   readonly #scans: string
   readonly #dirty: string
+  readonly #objects: string
 
   /** @param options.schema the schema's name, unquoted. */
   constructor(options: { readonly pool: Queryable; readonly schema: string }) {
@@ -31,6 +32,7 @@ export class BackfillStore<Cursor> {
     this.#pool = options.pool
     this.#scans = `${schema}.scans`
     this.#dirty = `${schema}.dirty`
+    this.#objects = `${schema}.objects`
   }
 
   /** The one that was started and has not come to its end. */
@@ -91,6 +93,15 @@ export class BackfillStore<Cursor> {
       ],
     )
     return rows[0]?.moved === true ? { ...run, cursor } : null
+  }
+
+  /** It is not known any more what SafetyKit has of a table's objects: whatever comes of their rows is sent. */
+  async forget(sources: readonly string[], namespaces: readonly string[]): Promise<void> {
+    await this.#pool.query(
+      `UPDATE ${this.#objects} SET fingerprint = NULL
+       WHERE namespace = ANY ($2::text[]) AND source = ANY ($1::text[]) AND state = 'accepted' AND fingerprint IS NOT NULL`,
+      [sources, namespaces],
+    )
   }
 
   /** How many of a table's keys wait, up to one of them. */

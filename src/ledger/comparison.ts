@@ -1,4 +1,5 @@
 import pg from 'pg'
+import type { RowKey } from '../capture/change.js'
 import { type Queryable, textArray } from './postgres.js'
 
 /** What the ledger says of an object. */
@@ -24,12 +25,14 @@ export interface LedgerObject extends KnownState {
 /** Reads what the ledger knows, in bulk. */
 export class Comparison {
   readonly #pool: Queryable
+  readonly #submissions: string
   readonly #objects: string
 
   /** @param options.schema the schema's name, unquoted. */
   constructor(options: { readonly pool: Queryable; readonly schema: string }) {
     this.#pool = options.pool
     this.#objects = `${pg.escapeIdentifier(options.schema)}.objects`
+    this.#submissions = `${pg.escapeIdentifier(options.schema)}.submissions`
   }
 
   /**
@@ -88,6 +91,23 @@ export class Comparison {
       ],
     })
     return new Map(rows.map((row) => [which[Number(row.index)] ?? 0, row.state === null ? null : stateOf(row)]))
+  }
+
+  /** The same with the keys of their rows, where an import brought them last and their ids do not tell these. */
+  async importedAfter(
+    { namespace, sources }: { readonly namespace: string; readonly sources: readonly string[] },
+    after: string | null,
+    limit: number,
+  ): Promise<readonly { readonly id: string; readonly key: RowKey }[]> {
+    const { rows } = await this.#pool.query(
+      `SELECT o.object_id, s.key FROM ${this.#objects} AS o JOIN ${this.#submissions} AS s
+         ON s.object_id = o.object_id AND s.namespace = o.namespace AND s.request_id = o.request_id
+       WHERE o.namespace = $1 AND ($2::text IS NULL OR o.object_id > $2::text) AND o.source = ANY ($3::text[])
+         AND s.key IS NOT NULL
+       ORDER BY o.object_id LIMIT $4`,
+      [namespace, after, sources, limit],
+    )
+    return rows.map((row) => ({ id: String(row.object_id), key: row.key as RowKey }))
   }
 
   /** The objects of a namespace that come from a table, by their ids, after one of them. */

@@ -249,10 +249,13 @@ describe.concurrent('the ledger', () => {
     const rig = await rigOf(onTestFinished, { sql: products.sql(60) })
     const locker = await rig.db.client()
     await locker.query('BEGIN; LOCK TABLE safetykit.submissions IN SHARE MODE')
+    // Where the test fails, nothing is to wait for it.
+    onTestFinished(() => locker.end())
     const backfill = rig.backfill()
     await soon(async () => {
       const { rowCount } = await rig.db.query(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'COPY %submissions%'`,
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name = 'safetykit-sync ledger'`,
       )
       expect(rowCount).toBe(1)
     })

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { appendFile, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { SyncError } from '../../errors.js'
 import { manifestLine, type PartEntry, type PartObject, readManifest } from './manifest.js'
@@ -18,7 +18,7 @@ const writeBytes = 1024 * 1024
 /** With room for one more object of usual size. */
 const bufferBytes = writeBytes + 64 * 1024
 /** Rows stand in it. */
-const ownersOnly = { mode: 0o600 }
+const ownersOnly = 0o600
 
 /** The folder in which the imports of one table wait for their upload. The one who backfills the table has it to itself. */
 export class Spool {
@@ -97,6 +97,7 @@ export class PartWriter {
   #filled = 0
   #manifest = ''
   #manifestBytes = 0
+  #handles: { readonly data: FileHandle; readonly manifest: FileHandle } | null = null
 
   constructor(
     name: string,
@@ -125,14 +126,8 @@ export class PartWriter {
   /** With the last line on disk: what the ledger has to be told must be there after a power cut, too. */
   async finish(): Promise<SpooledPart> {
     await this.write()
-    await this.#told(async () => {
-      const manifest = await open(this.#files.manifest, 'r+')
-      try {
-        await manifest.datasync()
-      } finally {
-        await manifest.close()
-      }
-    })
+    await this.#told(async () => void (await this.#handles?.manifest.datasync()))
+    await this.close()
     return { name: this.name, objects: this.objects, bytes: this.bytes, manifestBytes: this.#manifestBytes }
   }
 
@@ -142,11 +137,22 @@ export class PartWriter {
     const manifest = Buffer.from(this.#manifest)
     this.#manifest = ''
     await this.#told(async () => {
-      await appendFile(this.#files.data, this.#lines.subarray(0, this.#filled), ownersOnly)
-      await appendFile(this.#files.manifest, manifest, ownersOnly)
+      this.#handles ??= {
+        data: await open(this.#files.data, 'wx', ownersOnly),
+        manifest: await open(this.#files.manifest, 'wx', ownersOnly),
+      }
+      await this.#handles.data.writeFile(this.#lines.subarray(0, this.#filled))
+      await this.#handles.manifest.writeFile(manifest)
     })
     this.#filled = 0
     this.#manifestBytes += manifest.length
+  }
+
+  /** Its files stay as they are. */
+  async close(): Promise<void> {
+    await this.#handles?.data.close()
+    await this.#handles?.manifest.close()
+    this.#handles = null
   }
 
   #reserve(bytes: number): void {

@@ -6,7 +6,7 @@
  */
 export const backfillAndResults = (schema: string): string => `
   ALTER TABLE ${schema}.scans DROP CONSTRAINT scans_pkey, ADD PRIMARY KEY (source, reason);
-  COMMENT ON COLUMN ${schema}.scans.reason IS '"mark": something may have been missed; "backfill": someone asked for it.';
+  COMMENT ON COLUMN ${schema}.scans.reason IS '"mark": something may have been missed; "backfill": someone asked for it; "every": when the table is to be scanned again.';
 
   ALTER TABLE ${schema}.objects ADD COLUMN evaluated_request_id text COLLATE "C";
   COMMENT ON COLUMN ${schema}.objects.status IS 'What became of the evaluation: succeeded or failed.';

@@ -1,11 +1,15 @@
 import type { RowKey } from '../../capture/change.js'
+import { readRows } from '../../capture/rows.js'
 import type { Comparison } from '../../ledger/comparison.js'
 import type { Parts } from '../engine.js'
 import { compareTarget } from '../scan/compare.js'
-import { GoneWalk } from '../scan/gone-walk.js'
+import { GoneWalk, tellsKey } from '../scan/gone-walk.js'
 import { isBehind } from '../scan/standing.js'
 import { TableWalk } from '../scan/table-walk.js'
-import type { Source } from '../sources.js'
+import type { Source, Target } from '../sources.js'
+
+/** Keys that are looked up in one query. */
+const lookUpAtOnce = 1_000
 
 export interface OverdueOptions {
   readonly parts: Pick<Parts, 'databases' | 'sources'>
@@ -56,11 +60,40 @@ async function* ofRows({ parts, comparison, source }: OverdueOptions): AsyncGene
 
 async function* withoutRow({ parts, comparison, source }: OverdueOptions): AsyncGenerator<readonly RowKey[]> {
   const { databases, sources } = parts
-  for (const [mapping, { origin }] of source.targets.entries()) {
+  for (const [mapping, target] of source.targets.entries()) {
+    const { origin } = target
     if (origin.tombstone === null) continue
+    if (!tellsKey(source, target)) {
+      yield* ofKeptKeys({ databases, comparison, source, target })
+      continue
+    }
     const walk = new GoneWalk({ db: databases.source, comparison, sources, source: source.name, mapping })
     for (let chunk = await walk.next(); chunk !== null; chunk = await walk.next()) {
       yield chunk.gone.filter(({ standing }) => isBehind(standing)).map(({ key }) => key)
     }
+  }
+}
+
+/** Where ids do not tell the keys, imports have left them. */
+async function* ofKeptKeys(options: {
+  readonly databases: OverdueOptions['parts']['databases']
+  readonly comparison: Comparison
+  readonly source: Source
+  readonly target: Target
+}): AsyncGenerator<readonly RowKey[]> {
+  const { databases, comparison, source, target } = options
+  const { rowTable, keyColumns } = source.bound
+  const of = { namespace: target.mapping.namespace, sources: [...new Set([source.name, source.bound.source])] }
+  for (let after: string | null = null; ; ) {
+    const known: Awaited<ReturnType<Comparison['importedAfter']>> = await comparison.importedAfter(
+      of,
+      after,
+      lookUpAtOnce,
+    )
+    const keys = known.map(({ key }) => key)
+    const { rows } = await readRows(databases.source, rowTable, keyColumns, keys)
+    yield keys.filter((_, index) => rows[index] === null)
+    after = known.at(-1)?.id ?? after
+    if (known.length < lookUpAtOnce) return
   }
 }

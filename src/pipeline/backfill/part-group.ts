@@ -92,9 +92,12 @@ export class PartGroup {
     return { parts, reached: this.reached }
   }
 
-  /** Removes what was not finished. */
+  /** Closes and removes what was not finished. */
   async discard(): Promise<void> {
-    for (const { name } of this.#writers.values()) await this.#spool.remove(name)
+    for (const writer of this.#writers.values()) {
+      await writer.close()
+      await this.#spool.remove(writer.name)
+    }
     this.#writers.clear()
   }
 }

@@ -105,8 +105,8 @@ export class TableBackfill {
   /** Where the content of an import is not known, whatever it holds may be older than what SafetyKit had. */
   async #recover(): Promise<void> {
     if ((await this.#sender.recover()) === 'recovered') return
-    const { source } = this.#options
-    this.#options.parts.logger.warn(
+    const { source, store, parts } = this.#options
+    parts.logger.warn(
       'The files of an import that was uploaded and not recorded are gone: all of the table is sent again once it is processed',
       {
         source: source.name,
@@ -114,6 +114,9 @@ export class TableBackfill {
       },
     )
     await this.#sender.untilProcessed()
+    // Also of rows that are gone: the import may have brought them back.
+    const namespaces = source.targets.map(({ mapping }) => mapping.namespace)
+    await store.forget([source.name, source.bound.source], namespaces)
     await this.#journal.change(({ asked }) => ({ ...beginning(asked, true), importing: true, hasImported: true }))
     this.#group = this.#newGroup({ position: null, counts: walkedOf(noCounts) })
     this.#options.tally.begin(noCounts)

@@ -12,6 +12,7 @@ import type { Logger } from '../../logger.js'
 import type { Sources } from '../sources.js'
 import { compareTarget } from './compare.js'
 import { GoneWalk } from './gone-walk.js'
+import { Rests } from './rests.js'
 import { isBehind } from './standing.js'
 import { TableWalk, type WalkedChunk } from './table-walk.js'
 
@@ -55,9 +56,6 @@ const minPauseMs = 50
 const maxPauseMs = 500
 /** Between two looks for tables whose periodic scan is due. */
 const maxDueLookMs = 60_000
-/** After a scan the table rests so many times as long as the scan took: marks that keep coming cost it a fifth of the time. */
-const restFactor = 4
-const maxRestMs = 300_000
 
 /**
  * Serves the marks of whole tables: walks the table, compares every row with the ledger, and puts the keys of those that
@@ -73,8 +71,7 @@ export class Scanner {
   readonly #comparison: Comparison
   readonly #stopping = new AbortController()
   readonly #running: Promise<void>
-  /** By table: not before this time, and after so many failures. */
-  readonly #rests = new Map<string, { readonly untilMs: number; readonly failures: number }>()
+  readonly #rests = new Rests()
   /** Keys that may be put into `dirty` before it is looked how many wait there. */
   #room = 0
   /** When to look for tables whose periodic scan is due. */
@@ -133,7 +130,7 @@ export class Scanner {
     const due = [...new Set([...unfinished, ...marked])]
     for (const source of due) {
       if (this.#stopping.signal.aborted) return
-      if (performance.now() >= (this.#rests.get(source)?.untilMs ?? 0)) await this.#serve(source)
+      if (this.#rests.isOver(source)) await this.#serve(source)
     }
   }
 
@@ -154,21 +151,14 @@ export class Scanner {
       } finally {
         await lease.release(source)
       }
-      const tookMs = performance.now() - startedMs
-      this.#rest(source, Math.min(maxRestMs, tookMs * restFactor), 0)
+      this.#rests.begin(source, performance.now() - startedMs)
     } catch (error) {
       if (this.#stopping.signal.aborted) return
-      const failures = this.#rests.get(source)?.failures ?? 0
-      const delayMs = backoffMs(failures, retryBounds, Math.random)
+      const delayMs = this.#rests.failed(source)
       logger.error('The scan of a table failed, trying again', { source, error: withoutValues(error), delayMs })
-      this.#rest(source, delayMs, failures + 1)
       // A migration may have been the reason.
       await this.#options.sources.refresh()
     }
-  }
-
-  #rest(source: string, forMs: number, failures: number): void {
-    this.#rests.set(source, { untilMs: performance.now() + forMs, failures })
   }
 
   /** Goes on with the run that was not finished; marks that came meanwhile are served by the next one. */
@@ -297,15 +287,13 @@ export class Scanner {
 
   /** Until it is woken, a table has rested, or it is time for a look. */
   #wait(): Promise<void> {
-    const nowMs = performance.now()
-    const rests = [...this.#rests.values()].map(({ untilMs }) => untilMs - nowMs).filter((ms) => ms > 0)
     return new Promise((resolve) => {
       const wake = (): void => {
         clearTimeout(timer)
         this.#wake = null
         resolve()
       }
-      const timer = setTimeout(wake, Math.min(this.#options.pollMs ?? 2_000, ...rests)).unref()
+      const timer = setTimeout(wake, Math.min(this.#options.pollMs ?? 2_000, ...this.#rests.leftMs())).unref()
       this.#wake = wake
       if (this.#woken || this.#stopping.signal.aborted) wake()
     })
