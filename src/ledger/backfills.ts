@@ -1,5 +1,6 @@
 import pg from 'pg'
 import type { RowKey } from '../capture/change.js'
+import type { Moving } from './imports.js'
 import type { Queryable } from './postgres.js'
 
 /** A backfill of a table, as it stands in `scans`. */
@@ -61,16 +62,15 @@ export class BackfillStore<Cursor> {
 
   /**
    * Moves the cursor, and puts keys into `dirty`, in one statement.
-   * @param client one in whose transaction it is to be done. Default: any.
    * @returns `null` where the run is another process' by now; nothing was written then.
    */
   async save(
     run: BackfillRun<Cursor>,
     cursor: Cursor,
-    options: { readonly keys?: readonly QueuedKey[]; readonly finished?: boolean; readonly client?: Queryable } = {},
+    options: { readonly keys?: readonly QueuedKey[]; readonly finished?: boolean } = {},
   ): Promise<BackfillRun<Cursor> | null> {
-    const { keys = [], finished = false, client = this.#pool } = options
-    const { rows } = await client.query(
+    const { keys = [], finished = false } = options
+    const { rows } = await this.#pool.query(
       `WITH moved AS (
          UPDATE ${this.#scans} SET cursor = $4::jsonb, updated_at = clock_timestamp(),
            finished_at = CASE WHEN $5::boolean THEN clock_timestamp() END
@@ -93,6 +93,17 @@ export class BackfillStore<Cursor> {
       ],
     )
     return rows[0]?.moved === true ? { ...run, cursor } : null
+  }
+
+  /** The move of the cursor as a part of another statement; it returns no row where the run is another process' by now. */
+  moving(run: BackfillRun<Cursor>, cursor: Cursor): Moving {
+    return (first) => ({
+      sql: `UPDATE ${this.#scans} SET cursor = $${first + 3}::jsonb, updated_at = clock_timestamp()
+        WHERE source = $${first} AND reason = 'backfill' AND started_at = $${first + 1}::timestamptz
+          AND finished_at IS NULL AND cursor = $${first + 2}::jsonb
+        RETURNING 1`,
+      values: [run.source, run.startedAt, JSON.stringify(run.cursor), JSON.stringify(cursor)],
+    })
   }
 
   /** It is not known any more what SafetyKit has of a table's objects: whatever comes of their rows is sent. */

@@ -17,48 +17,27 @@ export interface ImportSlice {
   readonly entries: readonly PartEntry[]
   /** With the last ones the request is recorded: whoever looks at it finds all of its objects. */
   readonly last: boolean
-  /** Writes more in the same transaction; gives `false` to have nothing written. */
-  readonly within: (client: Queryable) => Promise<boolean>
+  readonly moving: Moving
 }
 
-/** Writes imports to the ledger. Arrays, not COPY: what all objects share is sent, and parsed, once (a quarter cheaper). */
+/**
+ * What is done in the same statement: SQL that returns a row, else nothing is written. `first` is the number of its first
+ * parameter.
+ */
+export type Moving = (first: number) => { readonly sql: string; readonly values: readonly unknown[] }
+
+/**
+ * Writes imports to the ledger, a slice in one statement: each round trip has to wait for a process that is busy with the
+ * next rows. Arrays, not COPY: what all objects share is sent, and parsed, once.
+ */
 export class ImportRecording {
-  readonly #pool: pg.Pool
-  readonly #request: string
-  readonly #new: string
-  readonly #any: string
+  readonly #pool: Queryable
+  readonly #schema: string
 
   /** @param options.schema the schema's name, unquoted. */
-  constructor(options: { readonly pool: pg.Pool; readonly schema: string }) {
-    const schema = pg.escapeIdentifier(options.schema)
-    const columns = 'namespace, object_id, source, state, request_id, fingerprint, accepted_at, lsn'
-    const values = `$1, object_id, $2, 'accepted', $3, fingerprint, $4::timestamptz, lsn`
-    const submitted = `
-      object AS (
-        SELECT * FROM unnest($5::text[], $6::text[], $7::pg_lsn[], $8::jsonb[], $9::text[])
-          AS o (object_id, fingerprint, lsn, key, expected)
-      ), submitted AS (
-        INSERT INTO ${schema}.submissions (namespace, object_id, request_id, submitted_at, key)
-        SELECT $1, object_id, $3, $4::timestamptz, key FROM object
-      )`
+  constructor(options: { readonly pool: Queryable; readonly schema: string }) {
     this.#pool = options.pool
-    this.#request = `
-      INSERT INTO ${schema}.requests
-        (request_id, namespace, kind, object_count, status, object_key, created_at, updated_at)
-      VALUES ($1, $2, 'import', $3, 'accepted', $4, $5, $5)`
-    this.#new = `WITH ${submitted} INSERT INTO ${schema}.objects (${columns}) SELECT ${values} FROM object`
-    // As `recordAny` does: `expected` is the request that the ledger had when the object was compared, '' for none.
-    this.#any = `
-      WITH ${submitted}, inserted AS (
-        INSERT INTO ${schema}.objects (${columns}) SELECT ${values} FROM object WHERE expected IS NULL
-        ON CONFLICT DO NOTHING
-      )
-      UPDATE ${schema}.objects AS known
-      SET source = $2, state = 'accepted', request_id = $3, fingerprint = object.fingerprint, accepted_at = $4::timestamptz,
-          lsn = object.lsn, attempts = 0, retry_at = NULL, error = NULL, key = NULL
-      FROM object
-      WHERE object.expected IS NOT NULL AND known.namespace = $1 AND known.object_id = object.object_id
-        AND coalesce(known.request_id, '') = object.expected`
+    this.#schema = pg.escapeIdentifier(options.schema)
   }
 
   /**
@@ -68,53 +47,64 @@ export class ImportRecording {
    * They are written in the order of their ids, as receipts are: of two that wait for each other's objects, one would fail.
    * @returns whether they were recorded.
    */
-  async record(imported: AcceptedImport, slice: ImportSlice): Promise<boolean> {
-    const entries = [...slice.entries].sort((a, b) => (a.id < b.id ? -1 : 1))
-    const values = valuesOf(imported, entries)
-    const isNew = entries.every(({ expected }) => expected === null)
+  async record(imported: AcceptedImport, { entries, last, moving }: ImportSlice): Promise<boolean> {
+    const sorted = [...entries].sort((a, b) => (a.id < b.id ? -1 : 1))
+    const values = valuesOf(imported, sorted)
+    const { sql, values: more } = moving(values.length + 1)
+    const write = async (objects: string): Promise<boolean> => {
+      const text = this.#statement({ moving: sql, last, objects })
+      const { rows } = await this.#pool.query(text, [...values, ...more])
+      return rows[0]?.moved === true
+    }
     try {
-      if (isNew) {
-        return await this.#inTransaction(imported, slice, { name: 'safetykit_import_new', text: this.#new, values })
-      }
+      if (sorted.every(({ expected }) => expected === null)) return await write(this.#insertNew())
     } catch (error) {
       // Another process was first with one of them: to look for conflicts before each insert costs as much as the inserts.
       if (!(error instanceof pg.DatabaseError) || error.code !== '23505') throw error
     }
-    return this.#inTransaction(imported, slice, { name: 'safetykit_import_any', text: this.#any, values })
+    return write(this.#writeAny())
   }
 
-  async #inTransaction(
-    { requestId, namespace, objectCount, objectKey, acceptedAt }: AcceptedImport,
-    { last, within }: ImportSlice,
-    objects: { readonly name: string; readonly text: string; readonly values: unknown[] },
-  ): Promise<boolean> {
-    const client = await this.#pool.connect()
-    let broken = true
-    try {
-      await client.query('BEGIN')
-      if (last) {
-        const request = [requestId, namespace, objectCount, objectKey, acceptedAt.toISOString()]
-        await client.query(this.#request, request)
-      }
-      await client.query(objects)
-      const wanted = await within(client)
-      await client.query(wanted ? 'COMMIT' : 'ROLLBACK')
-      broken = false
-      return wanted
-    } catch (error) {
-      if (error instanceof pg.DatabaseError) {
-        await client.query('ROLLBACK')
-        broken = false
-      }
-      throw error
-    } finally {
-      client.release(broken)
-    }
+  #statement({ moving, last, objects }: { moving: string; last: boolean; objects: string }): string {
+    const request = `, request AS (
+      INSERT INTO ${this.#schema}.requests
+        (request_id, namespace, kind, object_count, status, object_key, created_at, updated_at)
+      SELECT $3, $1, 'import', $6::integer, 'accepted', $5, $4::timestamptz, $4::timestamptz WHERE EXISTS (SELECT FROM moved))`
+    // Each parameter is named, since one that is not has no type.
+    return `
+      WITH moved AS (${moving}), object AS (
+        SELECT * FROM unnest($7::text[], $8::text[], $9::pg_lsn[], $10::jsonb[], $11::text[])
+          AS o (object_id, fingerprint, lsn, key, expected)
+        WHERE EXISTS (SELECT FROM moved)
+      )${last ? request : ', request AS (SELECT $5::text, $6::integer)'}, submitted AS (
+        INSERT INTO ${this.#schema}.submissions (namespace, object_id, request_id, submitted_at, key)
+        SELECT $1, object_id, $3, $4::timestamptz, key FROM object
+      ), ${objects}
+      SELECT EXISTS (SELECT FROM moved) AS moved`
+  }
+
+  #insertNew(onConflict = ''): string {
+    const columns = 'namespace, object_id, source, state, request_id, fingerprint, accepted_at, lsn'
+    return `inserted AS (
+      INSERT INTO ${this.#schema}.objects (${columns})
+      SELECT $1, object_id, $2, 'accepted', $3, fingerprint, $4::timestamptz, lsn FROM object WHERE expected IS NULL
+      ${onConflict})`
+  }
+
+  /** As `recordAny` does: `expected` is the request that the ledger had when the object was compared, '' for none. */
+  #writeAny(): string {
+    return `${this.#insertNew('ON CONFLICT DO NOTHING')}, updated AS (
+      UPDATE ${this.#schema}.objects AS known
+      SET source = $2, state = 'accepted', request_id = $3, fingerprint = object.fingerprint, accepted_at = $4::timestamptz,
+          lsn = object.lsn, attempts = 0, retry_at = NULL, error = NULL, key = NULL
+      FROM object
+      WHERE object.expected IS NOT NULL AND known.namespace = $1 AND known.object_id = object.object_id
+        AND coalesce(known.request_id, '') = object.expected)`
   }
 }
 
 function valuesOf(
-  { namespace, source, requestId, acceptedAt }: AcceptedImport,
+  { namespace, source, requestId, acceptedAt, objectKey, objectCount }: AcceptedImport,
   entries: readonly PartEntry[],
 ): unknown[] {
   const texts = (of: (entry: PartEntry) => string | null): string => textArray(entries.map(of))
@@ -123,6 +113,8 @@ function valuesOf(
     source,
     requestId,
     acceptedAt.toISOString(),
+    objectKey,
+    objectCount,
     texts(({ id }) => id),
     texts(({ fingerprint }) => fingerprint),
     texts(({ lsn }) => lsn),

@@ -2,7 +2,7 @@ import { truncate } from 'node:fs/promises'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { manifestLine, type PartEntry, type PartObject } from '../../src/delivery/import/manifest.js'
-import { type AcceptedImport, ImportRecording, type ImportSlice } from '../../src/ledger/imports.js'
+import { type AcceptedImport, ImportRecording, type Moving } from '../../src/ledger/imports.js'
 import { Ledger } from '../../src/ledger/ledger.js'
 import { migrateLedger } from '../../src/ledger/migrate.js'
 import { openLedgerPool } from '../../src/ledger/postgres.js'
@@ -52,8 +52,11 @@ async function imported(objects: readonly Partial<PartObject>[], requestId = 're
   }
 }
 
-const record = (made: Made, within: ImportSlice['within']): Promise<boolean> =>
-  recording.record(made, { entries: made.entries, last: true, within })
+const moves = (sql: string) => () => ({ sql, values: [] })
+const always = moves('SELECT 1')
+
+const record = (made: Made, moving: Moving = always): Promise<boolean> =>
+  recording.record(made, { entries: made.entries, last: true, moving })
 
 const objects = async () =>
   (
@@ -65,10 +68,10 @@ const submissions = async () =>
   (await db.query('SELECT object_id, request_id, submitted_at, key FROM safetykit.submissions ORDER BY object_id')).rows
 
 test('new objects, their submissions and the request are recorded, with what is done in the same transaction', async () => {
-  const done = await record(await imported([{ lsn: 0x1_0000_0010n }, {}]), async (client) => {
-    await client.query("INSERT INTO safetykit.dirty (source) VALUES ('within')")
-    return true
-  })
+  const done = await record(
+    await imported([{ lsn: 0x1_0000_0010n }, {}]),
+    moves("INSERT INTO safetykit.dirty (source) VALUES ('within') RETURNING 1"),
+  )
   expect(done).toBe(true)
   expect(await objects()).toEqual([
     { object_id: '1', state: 'accepted', request_id: 'req_1', fingerprint: 'f-1', lsn: '1/10' },
@@ -94,14 +97,14 @@ test('new objects, their submissions and the request are recorded, with what is 
 })
 
 test('nothing is recorded where the transaction is not wanted any more', async () => {
-  expect(await record(await imported([{}]), async () => false)).toBe(false)
+  expect(await record(await imported([{}]), moves('SELECT 1 WHERE false'))).toBe(false)
   expect([await objects(), await submissions()]).toEqual([[], []])
 })
 
 test('an object that another process recorded meanwhile stays as that one has it, and the history tells of both', async () => {
   await db.query(`INSERT INTO safetykit.objects (namespace, object_id, source, state, request_id, fingerprint)
     VALUES ('products', '2', 'public.products', 'accepted', 'req_live', 'newer')`)
-  expect(await record(await imported([{}, {}, {}]), async () => true)).toBe(true)
+  expect(await record(await imported([{}, {}, {}]))).toBe(true)
   expect(
     (await objects()).map(({ object_id, request_id, fingerprint }) => [object_id, request_id, fingerprint]),
   ).toEqual([
@@ -122,7 +125,7 @@ test('an object that was known is updated where the ledger still has what it was
     { id: 'refused', expected: '' },
     { id: 'gone', expected: 'req_0' },
   ]
-  await record(await imported(known), async () => true)
+  await record(await imported(known))
   expect((await objects()).map(({ object_id, state, request_id }) => [object_id, state, request_id])).toEqual([
     ['moved', 'accepted', 'req_live'],
     ['refused', 'accepted', 'req_1'],
@@ -143,11 +146,11 @@ test.each([
   'NULL',
 ])('an id and a key of %j come into the ledger as they are, by either way', async (id) => {
   const key = { id, n: id }
-  await record(await imported([{ id, key }]), async () => true)
+  await record(await imported([{ id, key }]))
   expect((await objects()).map(({ object_id }) => object_id)).toEqual([id])
   expect((await submissions()).map((row) => row.key)).toEqual([key])
-  await record(await imported([{ id, key, expected: 'req_1' }, { id: 'another' }], 'req_2'), async () => true)
-  await record(await imported([{ id: 'another' }, { id: `${id}2` }], 'req_3'), async () => true)
+  await record(await imported([{ id, key, expected: 'req_1' }, { id: 'another' }], 'req_2'))
+  await record(await imported([{ id: 'another' }, { id: `${id}2` }], 'req_3'))
   const held = new Map((await objects()).map(({ object_id, request_id }) => [object_id, request_id]))
   expect(held).toEqual(
     new Map([
@@ -167,27 +170,26 @@ test('a manifest of many thousand entries is read as it was written', async () =
   expect(read).toHaveLength(count)
   expect(new Set(read.map(({ id }) => id)).size).toBe(count)
   expect(read.filter(({ expected }) => expected === null)).toHaveLength(count / 2)
-  await record(made, async () => true)
+  await record(made)
   expect((await objects()).length).toBe(count / 2)
 })
 
 test('of several slices the request comes with the last one', async () => {
   const made = await imported([{}, {}, {}])
   const [first, ...rest] = made.entries
-  const within = async () => true
-  await recording.record(made, { entries: first === undefined ? [] : [first], last: false, within })
+  await recording.record(made, { entries: first === undefined ? [] : [first], last: false, moving: always })
   expect((await db.query('SELECT FROM safetykit.requests')).rowCount).toBe(0)
-  await recording.record(made, { entries: rest, last: true, within })
+  await recording.record(made, { entries: rest, last: true, moving: always })
   expect((await db.query('SELECT FROM safetykit.requests')).rowCount).toBe(1)
   expect([(await objects()).length, (await submissions()).length]).toEqual([3, 3])
 })
 
 test('a transaction that fails leaves nothing, and its connection as good as before', async () => {
   const made = await imported([{}, {}])
-  const fails = () => record(made, async (client) => (await client.query('SELECT 1/0')).rowCount === 1)
+  const fails = () => record(made, moves('SELECT 1/0'))
   for (let time = 0; time < 4; time += 1) await expect(fails()).rejects.toMatchObject({ code: '22012' })
   expect([await objects(), await submissions()]).toEqual([[], []])
-  expect(await record(made, async () => true)).toBe(true)
+  expect(await record(made)).toBe(true)
 })
 
 test('a manifest that was cut off is told', async () => {
@@ -227,7 +229,7 @@ test('two imports and receipts of the same objects at once wait for each other, 
     })),
   }
   await Promise.all([
-    ...made.map((one) => record(one, async () => true)),
+    ...made.map((one) => record(one)),
     ledger.record({ receipts: [receipt], parked: [], deferred: [], unparked: [] }),
   ])
   expect((await objects()).length).toBe(3_000)
@@ -249,7 +251,7 @@ test('no line of a manifest holds more than one', () => {
 test('what was accepted before an import was found to have succeeded, and is recorded after, comes again', async () => {
   const ledger = new Ledger({ pool, schema: 'safetykit' })
   await db.query('TRUNCATE safetykit.dirty')
-  await record(await imported([{}, {}], 'req_import'), async () => true)
+  await record(await imported([{}, {}], 'req_import'))
   await db.query("UPDATE safetykit.requests SET status = 'succeeded', updated_at = now()")
   const receiptOf = (id: string, at: Date) => ({
     namespace: 'products',

@@ -1,6 +1,6 @@
 import { SyncError } from '../../errors.js'
 import type { BackfillRun, BackfillStore, QueuedKey } from '../../ledger/backfills.js'
-import type { Queryable } from '../../ledger/postgres.js'
+import type { Moving } from '../../ledger/imports.js'
 import { type BackfillCursor, beginning, cursorToGoOnWith } from './cursor.js'
 
 type Store = BackfillStore<BackfillCursor>
@@ -47,23 +47,13 @@ export class Journal {
     }
   }
 
-  /** Changes the cursor in the transaction of `work`, which says whether it was committed. */
-  async changeWithin(
-    change: Change,
-    work: (save: (client: Queryable) => Promise<boolean>) => Promise<boolean>,
-  ): Promise<void> {
-    let unlock = (): void => {}
-    let saved: BackfillRun<BackfillCursor> | null = null
+  /** Changes the cursor in a statement of `work`, which says whether it was moved. */
+  async changeWithin(change: Change, work: (moving: Moving) => Promise<boolean>): Promise<void> {
+    const unlock = await this.#lock()
     try {
-      const committed = await work(async (client) => {
-        // A second attempt has nothing of the first.
-        unlock()
-        unlock = await this.#lock()
-        saved = await this.#store.save(this.#run, change(this.cursor), { client })
-        return saved !== null
-      })
-      if (!committed || saved === null) throw takenOver(this.#run.source)
-      this.#run = saved
+      const cursor = change(this.cursor)
+      if (!(await work(this.#store.moving(this.#run, cursor)))) throw takenOver(this.#run.source)
+      this.#run = { ...this.#run, cursor }
     } finally {
       unlock()
     }

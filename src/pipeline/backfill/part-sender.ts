@@ -32,7 +32,7 @@ export interface PartSenderOptions {
 const arrivalLooks = 5
 const arrivalPauseMs = 1_000
 /** Objects of one transaction of the ledger. */
-const sliceObjects = 5_000
+const sliceObjects = 20_000
 
 /**
  * Sends groups of parts, and records them in their order.
@@ -202,7 +202,7 @@ export class PartSender {
             imports: counts.imports + (last ? 1 : 0),
           },
         }),
-        (save) => recording.record(imported, { entries, last, within: save }),
+        (moving) => recording.record(imported, { entries, last, moving }),
       )
       onRecorded()
     }
