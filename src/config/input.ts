@@ -1,6 +1,14 @@
 import type { Evaluation } from '../evaluation.js'
 import type { Models } from './models.js'
-import type { DeliverySettings, ImportSettings, Json, ParkingSettings, ResolvedSync } from './resolved.js'
+import type {
+  DeliverySettings,
+  HeartbeatSettings,
+  ImportSettings,
+  Json,
+  ParkingSettings,
+  ResolvedSync,
+  SpillSettings,
+} from './resolved.js'
 import type { ApiSettings, ComputedInput, FieldOptions, IdInput } from './settings.js'
 import type { ContentType, DisplayHintType } from './words.js'
 
@@ -14,6 +22,13 @@ export interface SyncOptions {
   readonly ledgerUrl?: string
   readonly publication?: Partial<ResolvedSync['publication']>
   readonly slot?: Partial<ResolvedSync['slot']>
+  /**
+   * When changes that cannot be delivered are kept as keys, so that the server's disk does not fill with WAL: after a
+   * minute, or with 1 GiB held back.
+   */
+  readonly spill?: Partial<SpillSettings>
+  /** How a stream that hangs is noticed: by a message every 15 s, and 30 s without it. */
+  readonly heartbeat?: Partial<HeartbeatSettings>
   readonly delivery?: Partial<DeliverySettings>
   /** Default: after 1 and 5 and 30 minutes, 2 and 6 and 24 hours. */
   readonly parking?: Partial<ParkingSettings>
@@ -91,6 +106,11 @@ export interface MappingInput<Columns, Sent, Namespace = string> {
    * no field may be sent as `deleted`. Default: `'ignore'`.
    */
   readonly onDelete?: 'ignore' | 'tombstone'
+  /**
+   * `'every'` sends each committed version of a row, in the order of the commits, also one that was live for a moment;
+   * only with `capture: 'replication'`. Default: `'latest'`, the newest version when it is its turn.
+   */
+  readonly deliver?: 'latest' | 'every'
 }
 
 /** The mapped row: the fields that are sent, under the user's names, as the JSON that is sent. */

@@ -38,6 +38,7 @@ export function resolveMapping(
     computed,
     where: parsed.where ?? null,
     onDelete: parsed.onDelete,
+    deliver: parsed.deliver,
   }
 }
 

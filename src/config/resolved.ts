@@ -55,6 +55,8 @@ export interface Mapping {
   readonly computed: readonly ComputedField[]
   readonly where: ((row: MappedRow) => boolean) | null
   readonly onDelete: 'ignore' | 'tombstone'
+  /** Whether each committed version of a row is sent, or the newest when it is its turn. Default: `'latest'`. */
+  readonly deliver: 'latest' | 'every'
 }
 
 /** The configuration with every name resolved and every default filled in; what all rooms work with. */
@@ -74,8 +76,14 @@ export interface ResolvedSync {
     /** `'mapped'` keeps all other columns inside the database, and stands in the way of migrations. Default: `'all'`. */
     readonly columns: 'all' | 'mapped'
   }
-  /** The replication slot's name. Default: `safetykit`. */
-  readonly slot: { readonly name: string }
+  readonly slot: {
+    /** The replication slot's name. Default: `safetykit`. */
+    readonly name: string
+    /** Whether a slot that is missing, invalidated or replaced is made anew, and all tables are scanned. Default: `'recreate'`. */
+    readonly onLost: 'recreate' | 'stop'
+  }
+  readonly spill: SpillSettings
+  readonly heartbeat: HeartbeatSettings
   readonly delivery: DeliverySettings
   readonly parking: ParkingSettings
   /** Bytes of changes held in memory before the stream is paused. Default: 8 MiB. */
@@ -108,6 +116,22 @@ export interface ImportSettings {
    * `null` is a folder in the system's one for temporary files.
    */
   readonly spoolDirectory: string | null
+}
+
+/** When changes that cannot be delivered are kept as keys in `dirty`, so that the server need not keep their WAL. */
+export interface SpillSettings {
+  /** For so long nothing was settled although something waits. Default: 60,000. */
+  readonly afterMs: number
+  /** WAL that the slot may hold back; less where half of what the server still grants it is less. Default: 1 GiB. */
+  readonly lagBytes: number
+}
+
+/** A message in the WAL that the listener has to see again, so that a stream that hangs is noticed. */
+export interface HeartbeatSettings {
+  /** Between two of them; `null`: none. Default: 15,000. */
+  readonly everyMs: number | null
+  /** A stream that has not brought one within this, and nothing else, is taken for dead. Default: 30,000. */
+  readonly deadlineMs: number
 }
 
 export interface DeliverySettings {

@@ -45,6 +45,14 @@ export const optionsShape = z.strictObject({
         .string()
         .regex(/^[a-z0-9_]{1,63}$/, 'has to be of 1 to 63 lower-case letters, digits and underscores')
         .default('safetykit'),
+      onLost: z.enum(['recreate', 'stop']).default('recreate'),
+    })
+    .prefault({}),
+  spill: z.strictObject({ afterMs: count(minutes), lagBytes: count(1024 ** 3) }).prefault({}),
+  heartbeat: z
+    .strictObject({
+      everyMs: z.int().positive('has to be above 0').nullable().default(15_000),
+      deadlineMs: count(30_000),
     })
     .prefault({}),
   delivery: z
@@ -101,6 +109,7 @@ export const mappingShape = z.strictObject({
   computed: z.unknown().optional(),
   where: callback<(row: MappedRow) => boolean>().optional(),
   onDelete: z.enum(['ignore', 'tombstone']).default('ignore'),
+  deliver: z.enum(['latest', 'every']).default('latest'),
 })
 
 export const idShape = z.strictObject({
