@@ -56,6 +56,7 @@ export class Comparison {
       values: [namespace, textArray(ids)],
     })
     const known = Number(rows[0]?.known)
+    if (known === 0) return new Map(ids.map((_, index) => [index, null]))
     const accepted = new Set(rows[0]?.fingerprints == null ? [] : String(rows[0].fingerprints).split(','))
     const rest: number[] = []
     for (const [index, fingerprint] of fingerprints.entries()) {

@@ -1,6 +1,6 @@
 import pg from 'pg'
-import type { PartEntry } from '../delivery/import/manifest.js'
-import { type Queryable, textArray } from './postgres.js'
+import type { ManifestSlice } from '../delivery/import/manifest.js'
+import type { Queryable } from './postgres.js'
 
 /** An import that was uploaded. */
 export interface AcceptedImport {
@@ -14,7 +14,7 @@ export interface AcceptedImport {
 
 /** Some thousand objects of an import. */
 export interface ImportSlice {
-  readonly entries: readonly PartEntry[]
+  readonly slice: ManifestSlice
   /** With the last ones the request is recorded: whoever looks at it finds all of its objects. */
   readonly last: boolean
   readonly moving: Moving
@@ -43,13 +43,10 @@ export class ImportRecording {
   /**
    * Records some objects of an import. One that another process has written since it was compared is left as that one has
    * it: once the import has succeeded, it is sent again.
-   *
-   * They are written in the order of their ids, as receipts are: of two that wait for each other's objects, one would fail.
    * @returns whether they were recorded.
    */
-  async record(imported: AcceptedImport, { entries, last, moving }: ImportSlice): Promise<boolean> {
-    const sorted = [...entries].sort((a, b) => (a.id < b.id ? -1 : 1))
-    const values = valuesOf(imported, sorted)
+  async record(imported: AcceptedImport, { slice, last, moving }: ImportSlice): Promise<boolean> {
+    const values = valuesOf(imported, slice)
     const { sql, values: more } = moving(values.length + 1)
     const write = async (objects: string): Promise<boolean> => {
       const text = this.#statement({ moving: sql, last, objects })
@@ -57,7 +54,7 @@ export class ImportRecording {
       return rows[0]?.moved === true
     }
     try {
-      if (sorted.every(({ expected }) => expected === null)) return await write(this.#insertNew())
+      if (slice.expected === null) return await write(this.#insertNew())
     } catch (error) {
       // Another process was first with one of them: to look for conflicts before each insert costs as much as the inserts.
       if (!(error instanceof pg.DatabaseError) || error.code !== '23505') throw error
@@ -73,7 +70,8 @@ export class ImportRecording {
     // Each parameter is named, since one that is not has no type.
     return `
       WITH moved AS (${moving}), object AS (
-        SELECT * FROM unnest($7::text[], $8::text[], $9::pg_lsn[], $10::jsonb[], $11::text[])
+        SELECT $1::text AS namespace, object_id, fingerprint, lsn::pg_lsn, key::jsonb, expected
+        FROM unnest($7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
           AS o (object_id, fingerprint, lsn, key, expected)
         WHERE EXISTS (SELECT FROM moved)
       )${last ? request : ', request AS (SELECT $5::text, $6::integer)'}, submitted AS (
@@ -91,34 +89,25 @@ export class ImportRecording {
       ${onConflict})`
   }
 
-  /** As `recordAny` does: `expected` is the request that the ledger had when the object was compared, '' for none. */
+  /**
+   * As `recordAny` does: `expected` is the request that the ledger had when the object was compared, '' for none. Compared with
+   * the namespace of each, a planner without statistics cannot take them all for few and go through them once for each.
+   */
   #writeAny(): string {
     return `${this.#insertNew('ON CONFLICT DO NOTHING')}, updated AS (
       UPDATE ${this.#schema}.objects AS known
       SET source = $2, state = 'accepted', request_id = $3, fingerprint = object.fingerprint, accepted_at = $4::timestamptz,
           lsn = object.lsn, attempts = 0, retry_at = NULL, error = NULL, key = NULL
       FROM object
-      WHERE object.expected IS NOT NULL AND known.namespace = $1 AND known.object_id = object.object_id
+      WHERE object.expected IS NOT NULL AND known.namespace = object.namespace AND known.object_id = object.object_id
         AND coalesce(known.request_id, '') = object.expected)`
   }
 }
 
 function valuesOf(
   { namespace, source, requestId, acceptedAt, objectKey, objectCount }: AcceptedImport,
-  entries: readonly PartEntry[],
+  { ids, fingerprints, lsns, keys, expected }: ManifestSlice,
 ): unknown[] {
-  const texts = (of: (entry: PartEntry) => string | null): string => textArray(entries.map(of))
-  return [
-    namespace,
-    source,
-    requestId,
-    acceptedAt.toISOString(),
-    objectKey,
-    objectCount,
-    texts(({ id }) => id),
-    texts(({ fingerprint }) => fingerprint),
-    texts(({ lsn }) => lsn),
-    texts(({ key }) => key),
-    texts(({ expected }) => expected),
-  ]
+  const common = [namespace, source, requestId, acceptedAt.toISOString(), objectKey, objectCount]
+  return [...common, ids, fingerprints, lsns, keys, expected]
 }

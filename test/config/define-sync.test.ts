@@ -14,7 +14,9 @@ describe('defaults', () => {
       schema: 'safetykit',
       ledgerUrl: null,
       publication: { name: 'safetykit', columns: 'all' },
-      slot: { name: 'safetykit' },
+      slot: { name: 'safetykit', onLost: 'recreate' },
+      spill: { afterMs: 60_000, lagBytes: 1_073_741_824 },
+      heartbeat: { everyMs: 15_000, deadlineMs: 30_000 },
       delivery: {
         maxBatchObjects: 100,
         maxBatchBytes: 1_048_576,
@@ -41,6 +43,7 @@ describe('defaults', () => {
         computed: [],
         where: null,
         onDelete: 'ignore',
+        deliver: 'latest',
       },
     ])
   })

@@ -46,7 +46,13 @@ describe('migrate', () => {
   test('runs from several processes at once, and makes everything once', async () => {
     const clients = await Promise.all([1, 2, 3, 4, 5].map(() => db.client()))
     const applied = await Promise.all(clients.map((client) => migrateLedger(client, 'other "schema"')))
-    expect(applied.flat()).toEqual(['side tables', 'leases', 'imports and results'])
+    expect(applied.flat()).toEqual([
+      'side tables',
+      'leases',
+      'imports and results',
+      'heartbeats',
+      'submissions by time',
+    ])
     await checkLedger(db.pool, 'other "schema"')
     expect(await migrateLedger(clients[0]!, 'other "schema"')).toEqual([])
   })

@@ -29,5 +29,6 @@ export function mappingOf(words: MappingWords): Mapping {
     })),
     where: words.where ?? null,
     onDelete: words.onDelete ?? 'ignore',
+    deliver: words.deliver ?? 'latest',
   }
 }

@@ -1,69 +1,134 @@
-import { createReadStream } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import type { RowKey } from '../../capture/change.js'
 import { formatLsn, type Lsn } from '../../lsn.js'
-
-/** What the ledger has to be told of an object of an import, as it stands in the manifest beside the file. */
-export interface PartEntry {
-  readonly id: string
-  readonly fingerprint: string
-  /** As Postgres writes it. */
-  readonly lsn: string | null
-  /** The request that the ledger had when the object was compared, '' for none; `null`: it did not know the object. */
-  readonly expected: string | null
-  /** JSON; `null` where the id tells it. */
-  readonly key: string | null
-}
+import { binaryTextArray } from '../../text-array.js'
 
 /** An object as it is put into an import. */
-export interface PartObject extends Pick<PartEntry, 'id' | 'fingerprint' | 'expected'> {
+export interface PartObject {
+  readonly id: string
   readonly json: string
+  readonly fingerprint: string
   readonly lsn: Lsn | null
+  /** The request that the ledger had when the object was compared, '' for none; `null`: it did not know the object. */
+  readonly expected: string | null
+  /** `null` where the id tells it. */
   readonly key: RowKey | null
 }
 
-/** A line of fields with tabs between them, escaped as COPY does it. */
-export function manifestLine({ id, fingerprint, lsn, expected, key }: PartObject): string {
-  const position = lsn === null ? '\\N' : formatLsn(lsn)
-  return `${written(id)}\t${fingerprint}\t${position}\t${written(expected)}\t${key === null ? '\\N' : written(JSON.stringify(key))}\n`
+/**
+ * What the ledger has to be told of some thousand objects, in the order of their ids: each column as Postgres takes an array of
+ * texts in binary form, so that it is made once and never parsed here. `null` where all values of the column are.
+ */
+export interface ManifestSlice {
+  readonly objects: number
+  readonly ids: Buffer
+  readonly fingerprints: Buffer
+  /** As Postgres writes it. */
+  readonly lsns: Buffer | null
+  readonly expected: Buffer | null
+  /** JSON. */
+  readonly keys: Buffer | null
 }
 
-/** Reads a manifest, some hundred entries at a time. */
-export async function* readManifest(file: string): AsyncGenerator<readonly PartEntry[]> {
-  let begun = ''
-  for await (const chunk of createReadStream(file, { encoding: 'utf8', highWaterMark: 128 * 1024 })) {
-    const lines = (begun + String(chunk)).split('\n')
-    begun = lines.pop() ?? ''
-    yield lines.map(parseLine)
+/** Objects of a slice, and so of one transaction of the ledger, which must not keep others waiting for long. */
+const sliceObjects = 20_000
+/** How many objects it has, and the bytes of its five columns. */
+const headBytes = 6 * 4
+
+/** Gathers what the ledger has to be told of the objects of a part. */
+export class ManifestWriter {
+  #ids: string[] = []
+  #fingerprints: string[] = []
+  #lsns: (string | null)[] = []
+  #expected: (string | null)[] = []
+  #keys: (string | null)[] = []
+  #done: Buffer[] = []
+  #lsn: { readonly of: Lsn | null; readonly text: string | null } = { of: null, text: null }
+
+  add({ id, fingerprint, lsn, expected, key }: PartObject): void {
+    this.#ids.push(id)
+    this.#fingerprints.push(fingerprint)
+    this.#lsns.push(this.#textOf(lsn))
+    this.#expected.push(expected)
+    this.#keys.push(key === null ? null : JSON.stringify(key))
+    if (this.#ids.length === sliceObjects) this.#endSlice()
+  }
+
+  /** What is to be written next: complete slices. @param last also the one that is not full. */
+  take(last: boolean): Buffer {
+    if (last && this.#ids.length > 0) this.#endSlice()
+    const taken = Buffer.concat(this.#done)
+    this.#done = []
+    return taken
+  }
+
+  /** In the order of their ids, as receipts are written: of two that wait for each other's objects, one would fail. */
+  #endSlice(): void {
+    const ids = this.#ids
+    const order = isAscending(ids) ? null : [...ids.keys()].sort((a, b) => ((ids[a] ?? '') < (ids[b] ?? '') ? -1 : 1))
+    const columns = [ids, this.#fingerprints, this.#lsns, this.#expected, this.#keys].map((values) =>
+      values.every((value) => value === null)
+        ? Buffer.alloc(0)
+        : binaryTextArray(order === null ? values : order.map((at) => values[at] ?? null)),
+    )
+    const head = Buffer.alloc(headBytes)
+    head.writeInt32BE(ids.length, 0)
+    for (const [at, column] of columns.entries()) head.writeInt32BE(column.length, 4 * (at + 1))
+    this.#done.push(head, ...columns)
+    this.#ids = []
+    this.#fingerprints = []
+    this.#lsns = []
+    this.#expected = []
+    this.#keys = []
+  }
+
+  /** The objects of a chunk share one. */
+  #textOf(lsn: Lsn | null): string | null {
+    if (lsn !== this.#lsn.of) this.#lsn = { of: lsn, text: lsn === null ? null : formatLsn(lsn) }
+    return this.#lsn.text
   }
 }
 
-function parseLine(line: string): PartEntry {
-  const [id, fingerprint, lsn, expected, key] = line.split('\t')
-  if (
-    id === undefined ||
-    fingerprint === undefined ||
-    lsn === undefined ||
-    expected === undefined ||
-    key === undefined
-  ) {
-    throw new RangeError('a line of the manifest is cut off')
+/** Reads a manifest slice by slice. */
+export async function* readManifest(file: string): AsyncGenerator<ManifestSlice> {
+  const handle = await open(file, 'r')
+  try {
+    for (;;) {
+      const head = await read(handle, headBytes)
+      if (head === null) return
+      const lengths = [1, 2, 3, 4, 5].map((at) => head.readInt32BE(4 * at))
+      const body = await read(
+        handle,
+        lengths.reduce((sum, length) => sum + length, 0),
+      )
+      let from = 0
+      const [ids, fingerprints, lsns, expected, keys] = lengths.map((length) => {
+        from += length
+        return length === 0 || body === null ? null : body.subarray(from - length, from)
+      })
+      if (ids == null || fingerprints == null) throw cutOff()
+      const objects = head.readInt32BE(0)
+      yield { objects, ids, fingerprints, lsns: lsns ?? null, expected: expected ?? null, keys: keys ?? null }
+    }
+  } finally {
+    await handle.close()
   }
-  return { id: parsed(id) ?? '', fingerprint, lsn: parsed(lsn), expected: parsed(expected), key: parsed(key) }
 }
 
-function written(value: string | null): string {
-  if (value === null) return '\\N'
-  return needsEscape.test(value) ? value.replace(escaped, (character) => escapes[character] ?? character) : value
+/** The next bytes; `null` at the end of the file. */
+async function read(handle: FileHandle, bytes: number): Promise<Buffer | null> {
+  const buffer = Buffer.allocUnsafe(bytes)
+  let filled = 0
+  while (filled < bytes) {
+    const { bytesRead } = await handle.read(buffer, filled, bytes - filled)
+    if (bytesRead === 0 && filled === 0) return null
+    if (bytesRead === 0) throw cutOff()
+    filled += bytesRead
+  }
+  return buffer
 }
 
-function parsed(text: string): string | null {
-  if (text === '\\N') return null
-  return text.includes('\\')
-    ? text.replace(/\\(.)/g, (_, character: string) => unescapes[character] ?? character)
-    : text
-}
+const cutOff = (): RangeError => new RangeError('a manifest is cut off')
 
-const needsEscape = /[\\\t\n\r]/
-const escaped = /[\\\t\n\r]/g
-const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' }
-const unescapes: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r' }
+const isAscending = (texts: readonly string[]): boolean =>
+  texts.every((text, at) => at === 0 || (texts[at - 1] ?? '') < text)

@@ -3,6 +3,7 @@ import { backoffMs } from '../../backoff.js'
 import type { DeliverySettings } from '../../config/resolved.js'
 import { SyncError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
+import { traced } from '../../tracing.js'
 import { readStatusWord, type StartedImport } from '../answers.js'
 import type { Outcome, SafetyKitClient } from '../client.js'
 import type { ObjectStorage } from './storage.js'
@@ -27,7 +28,16 @@ const maxRefusedUrls = 4
  * Sends a file as an import; tries again until it got through.
  * @throws {SyncError} `UPLOAD_REFUSED`, `API_REJECTED`, `API_UNAUTHORIZED`; or the signal's reason.
  */
-export async function sendPart(options: SendPartOptions): Promise<Pick<StartedImport, 'requestId' | 'objectKey'>> {
+export function sendPart(options: SendPartOptions): Promise<Pick<StartedImport, 'requestId' | 'objectKey'>> {
+  const attributes = { 'safetykit.namespace': options.namespace, 'safetykit.bytes': options.bytes }
+  return traced('safetykit.import_part', { root: true, attributes }, async (span) => {
+    const started = await send(options)
+    span.setAttribute('safetykit.request_id', started.requestId)
+    return started
+  })
+}
+
+async function send(options: SendPartOptions): Promise<StartedImport> {
   const { client, namespace, signal } = options
   for (let refused = 1; ; refused += 1) {
     const started = await answered('An import could not be started', () => client.startImport(namespace), options)

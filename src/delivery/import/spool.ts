@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { SyncError } from '../../errors.js'
-import { manifestLine, type PartEntry, type PartObject, readManifest } from './manifest.js'
+import { type ManifestSlice, ManifestWriter, type PartObject, readManifest } from './manifest.js'
 
 /** A file of an import that is complete, and the manifest beside it. */
 export interface SpooledPart {
@@ -51,7 +51,7 @@ export class Spool {
     return found !== null && found.size === manifestBytes
   }
 
-  entries(name: string): AsyncIterable<readonly PartEntry[]> {
+  manifest(name: string): AsyncIterable<ManifestSlice> {
     return readManifest(this.#manifestFile(name))
   }
 
@@ -95,7 +95,7 @@ export class PartWriter {
   #lines: Buffer = Buffer.allocUnsafe(bufferBytes)
   /** Bytes of `#lines` that are filled. */
   #filled = 0
-  #manifest = ''
+  readonly #manifest = new ManifestWriter()
   #manifestBytes = 0
   #handles: { readonly data: FileHandle; readonly manifest: FileHandle } | null = null
 
@@ -119,23 +119,33 @@ export class PartWriter {
     this.#filled += written + 1
     this.bytes += written + 1
     this.objects += 1
-    this.#manifest += manifestLine(object)
+    this.#manifest.add(object)
     return this.#filled >= writeBytes
   }
 
   /** With the last line on disk: what the ledger has to be told must be there after a power cut, too. */
   async finish(): Promise<SpooledPart> {
-    await this.write()
+    await this.#write(true)
     await this.#told(async () => void (await this.#handles?.manifest.datasync()))
     await this.close()
     return { name: this.name, objects: this.objects, bytes: this.bytes, manifestBytes: this.#manifestBytes }
   }
 
   /** Writes what has gathered. */
-  async write(): Promise<void> {
-    if (this.#filled === 0) return
-    const manifest = Buffer.from(this.#manifest)
-    this.#manifest = ''
+  write(): Promise<void> {
+    return this.#write(false)
+  }
+
+  /** Its files stay as they are. */
+  async close(): Promise<void> {
+    await this.#handles?.data.close()
+    await this.#handles?.manifest.close()
+    this.#handles = null
+  }
+
+  async #write(last: boolean): Promise<void> {
+    const manifest = this.#manifest.take(last)
+    if (this.#filled === 0 && manifest.length === 0) return
     await this.#told(async () => {
       this.#handles ??= {
         data: await open(this.#files.data, 'wx', ownersOnly),
@@ -146,13 +156,6 @@ export class PartWriter {
     })
     this.#filled = 0
     this.#manifestBytes += manifest.length
-  }
-
-  /** Its files stay as they are. */
-  async close(): Promise<void> {
-    await this.#handles?.data.close()
-    await this.#handles?.manifest.close()
-    this.#handles = null
   }
 
   #reserve(bytes: number): void {

@@ -12,10 +12,11 @@ import { LeaseStore } from '../../ledger/leases.js'
 import { ScanStore } from '../../ledger/scans.js'
 import type { Parts } from '../engine.js'
 import { rowsReader } from '../read-rows.js'
+import { until, untilSettled } from '../scan/until-settled.js'
 import { selectSources } from '../selected-sources.js'
 import type { Source } from '../sources.js'
 import type { BackfillCursor } from './cursor.js'
-import { BackfillLease } from './lease.js'
+import { takeBackfillLease } from './lease.js'
 import type { BackfilledTable, BackfillReport, BackfillRequest } from './report.js'
 import { TableBackfill } from './table-backfill.js'
 import { Tally } from './tally.js'
@@ -31,9 +32,6 @@ export interface BackfillOptions {
 const retryBounds = { baseMs: 500, maxMs: 30_000 }
 /** So many attempts may fail in a row without getting on. */
 const maxFailures = 20
-/** Between two looks at keys that wait. */
-const minPauseMs = 50
-const maxPauseMs = 1_000
 
 /** Brings in what exists: each table from where the last backfill came to, one after the other. */
 export class Backfill {
@@ -64,7 +62,6 @@ export class Backfill {
     const { signal } = request
     const estimatedRows = await this.#estimate(source, request.where)
     const tally = new Tally({ source: source.name, estimatedRows, onProgress: request.onProgress })
-    tally.enter('waiting')
     let before = tally.table
     for (let failures = 0; ; ) {
       try {
@@ -94,16 +91,13 @@ export class Backfill {
     tally: Tally,
   ): Promise<void> {
     const { parts, storage, onKeys } = this.#options
-    const { databases, resolved, logger, sources } = parts
+    const { databases, resolved, sources } = parts
     const side = { pool: databases.ledger, schema: resolved.schema }
-    const lease = await BackfillLease.take(new LeaseStore(side), {
-      source: source.name,
-      logger,
-      signal: request.signal,
-    })
+    tally.enter('waiting')
+    const lease = await takeBackfillLease(new LeaseStore(side), { source: source.name, signal: request.signal })
     const signal = AbortSignal.any([request.signal, lease.lost])
     try {
-      await this.#untilSettled(source.name, tally, signal)
+      await untilSettled(this.#scans, source.name, signal)
       await TableBackfill.run({
         parts,
         storage,
@@ -123,17 +117,6 @@ export class Backfill {
     } finally {
       await lease.release()
     }
-  }
-
-  /**
-   * Whoever has an older state of a row in flight has read it before now, so its key is in `dirty`: what the ledger says of
-   * the row is its last word only once that key is gone.
-   */
-  async #untilSettled(source: string, tally: Tally, signal: AbortSignal): Promise<void> {
-    const newest = await this.#scans.newestKey(source)
-    if (newest === null) return
-    tally.enter('waiting')
-    await until(async () => !(await this.#scans.waits(source, newest)), signal)
   }
 
   /** Until the keys that it has left are delivered. */
@@ -169,11 +152,4 @@ export class Backfill {
 
 interface Plan {
   readonly Plan: { readonly 'Plan Rows': number }
-}
-
-/** Looks again and again, less and less often. */
-async function until(check: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
-  for (let pauseMs = minPauseMs; !(await check()); pauseMs = Math.min(maxPauseMs, pauseMs * 2)) {
-    await sleep(pauseMs, undefined, { signal, ref: false })
-  }
 }

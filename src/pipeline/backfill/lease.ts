@@ -1,79 +1,41 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SyncError } from '../../errors.js'
 import { type LeaseStore, leaseMs } from '../../ledger/leases.js'
-import type { Logger } from '../../logger.js'
+import { Lease } from '../lease.js'
 import { takenOver } from './journal.js'
 
-/** Between two renewals. */
-const renewMs = 1_500
-/** A lease counts as lost so long before it ends. */
-const marginMs = 1_500
 /** One that was left by a killed process has ended by then. */
 const patienceMs = leaseMs + 3_000
 const pollMs = 250
 
 /** One process at a time backfills a table: it holds the lease `backfill <table>`. */
-export class BackfillLease {
-  readonly #store: LeaseStore
-  readonly #name: string
-  readonly #source: string
-  readonly #logger: Logger
-  readonly #holder = randomUUID()
-  readonly #lost = new AbortController()
-  #renewal: NodeJS.Timeout | null = null
-  #validUntilMs = 0
-
-  private constructor(store: LeaseStore, source: string, logger: Logger) {
-    this.#store = store
-    this.#source = source
-    this.#name = `backfill ${source}`
-    this.#logger = logger
-  }
-
-  /** @throws {SyncError} `BACKFILL_RUNNING` where another process has it and keeps it. */
-  static async take(
-    store: LeaseStore,
-    { source, logger, signal }: { readonly source: string; readonly logger: Logger; readonly signal: AbortSignal },
-  ): Promise<BackfillLease> {
-    const lease = new BackfillLease(store, source, logger)
-    const untilMs = performance.now() + patienceMs
-    while (!(await lease.#acquire())) {
-      if (performance.now() > untilMs) throw takenOver(source)
-      await sleep(pollMs, undefined, { signal })
-    }
-    lease.#renewal = setInterval(() => void lease.#renew(), renewMs).unref()
-    return lease
-  }
-
+export interface BackfillLease {
   /** Aborted, with a `SyncError`, once it is another process'. */
-  get lost(): AbortSignal {
-    return this.#lost.signal
-  }
+  readonly lost: AbortSignal
+  release(): Promise<void>
+}
 
-  async release(): Promise<void> {
-    if (this.#renewal !== null) clearInterval(this.#renewal)
-    this.#renewal = null
+/** @throws {SyncError} `BACKFILL_RUNNING` where another process has it and keeps it. */
+export async function takeBackfillLease(
+  store: LeaseStore,
+  { source, signal }: { readonly source: string; readonly signal: AbortSignal },
+): Promise<BackfillLease> {
+  const lease = new Lease({
+    store,
+    name: `backfill ${source}`,
+    reason: (lost, cause) => (lost === 'taken' ? takenOver(source) : expired(source, cause)),
+  })
+  const untilMs = performance.now() + patienceMs
+  for (;;) {
+    const lost = await lease.acquire()
     // What cannot be given back ends by itself.
-    await this.#store.release(this.#holder, [this.#name]).catch(() => {})
+    if (lost !== null) return { lost, release: () => lease.release().catch(() => {}) }
+    if (performance.now() > untilMs) throw takenOver(source)
+    await sleep(pollMs, undefined, { signal })
   }
+}
 
-  async #acquire(): Promise<boolean> {
-    const startedMs = performance.now()
-    if ((await this.#store.acquire(this.#holder, this.#name)) === null) return false
-    this.#validUntilMs = startedMs + leaseMs - marginMs
-    return true
-  }
-
-  async #renew(): Promise<void> {
-    try {
-      if (await this.#acquire()) return
-      this.#lost.abort(takenOver(this.#source))
-    } catch (error) {
-      this.#logger.warn('The lease of a backfill could not be renewed, trying again', { source: this.#source, error })
-      if (performance.now() <= this.#validUntilMs) return
-      const message = `The lease of the backfill of ${this.#source} could not be renewed in time`
-      this.#lost.abort(new SyncError('DATABASE_UNREACHABLE', message, { cause: error, retryable: true }))
-    }
-  }
+function expired(source: string, cause: unknown): SyncError {
+  const message = `The lease of the backfill of ${source} could not be renewed in time`
+  return new SyncError('DATABASE_UNREACHABLE', message, { cause, retryable: true })
 }

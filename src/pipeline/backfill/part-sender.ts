@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Mapping, ResolvedSync } from '../../config/resolved.js'
 import type { SafetyKitClient } from '../../delivery/client.js'
-import type { PartEntry } from '../../delivery/import/manifest.js'
 import { type ImportState, importState, sendPart } from '../../delivery/import/send-part.js'
 import type { Spool } from '../../delivery/import/spool.js'
 import type { ObjectStorage } from '../../delivery/import/storage.js'
@@ -31,8 +30,6 @@ export interface PartSenderOptions {
 /** How often, and how far apart, it is asked whether a file has arrived whose upload was cut off. */
 const arrivalLooks = 5
 const arrivalPauseMs = 1_000
-/** Objects of one transaction of the ledger. */
-const sliceObjects = 20_000
 
 /**
  * Sends groups of parts, and records them in their order.
@@ -185,8 +182,11 @@ export class PartSender {
     const acceptedAt = part.acceptedAt === null ? new Date() : new Date(part.acceptedAt)
     const imported = { namespace, source, requestId, objectKey, objectCount, acceptedAt }
     let now = part
-    for await (const entries of slicesOf(spool.entries(name), part.recorded)) {
-      const recorded = now.recorded + entries.length
+    let before = 0
+    for await (const slice of spool.manifest(name)) {
+      before += slice.objects
+      if (before <= part.recorded) continue
+      const recorded = before
       const last = recorded === objectCount
       now = { ...now, recorded, acceptedAt: acceptedAt.toISOString() }
       const next = now
@@ -198,34 +198,16 @@ export class PartSender {
           counts: {
             ...counts,
             ...(last ? reached?.counts : {}),
-            imported: counts.imported + entries.length,
+            imported: counts.imported + slice.objects,
             imports: counts.imports + (last ? 1 : 0),
           },
         }),
-        (moving) => recording.record(imported, { entries, last, moving }),
+        (moving) => recording.record(imported, { slice, last, moving }),
       )
       onRecorded()
     }
     await spool.remove(name)
   }
-}
-
-/** Some thousand at a time, so that no transaction keeps others waiting for long; without those that are recorded. */
-async function* slicesOf(
-  all: AsyncIterable<readonly PartEntry[]>,
-  recorded: number,
-): AsyncGenerator<readonly PartEntry[]> {
-  let slice: PartEntry[] = []
-  let skip = recorded
-  for await (const entries of all) {
-    const rest = entries.slice(Math.min(skip, entries.length))
-    skip -= entries.length - rest.length
-    for (const entry of rest) slice.push(entry)
-    if (slice.length < sliceObjects) continue
-    yield slice
-    slice = []
-  }
-  if (slice.length > 0) yield slice
 }
 
 const without = (parts: readonly PendingPart[], part: PendingPart): readonly PendingPart[] =>
