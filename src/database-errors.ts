@@ -27,6 +27,13 @@ export function explainDatabaseError(error: unknown, databaseUrl: string): unkno
       hint: 'Check the host and the port in DATABASE_URL, and that the server runs and accepts connections from here.',
     })
   }
+  // `pg` names no code where a connection ends, or does not come about in time.
+  if (code === undefined && error.constructor === Error) {
+    return new SyncError('DATABASE_UNREACHABLE', `The connection to Postgres at ${where} failed: ${error.message}`, {
+      cause: error,
+      hint: 'Wait until the server can be reached again, then start again.',
+    })
+  }
   if (!(error instanceof pg.DatabaseError) || code === undefined) return error
   const known = refusal(code, where)
   if (known === undefined) return error

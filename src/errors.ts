@@ -11,6 +11,7 @@
  * | `SLOT_MISSING` | The replication slot does not exist: run `safetykit-sync migrate`. |
  * | `SLOT_IN_USE` | Another process reads from the slot. |
  * | `SLOT_LOST` | The server has invalidated the slot: changes since `confirmed_flush_lsn` are gone. |
+ * | `SLOT_REPLACED` | Someone else has advanced the slot or made it anew: what lies between was not delivered. |
  * | `SLOT_FOREIGN` | The slot exists with another plugin, of another database, or is physical. |
  * | `PUBLICATION_UNFIT` | The publication is missing or does not fit the mapping: run `safetykit-sync migrate`. |
  * | `TRIGGERS_UNFIT` | The triggers of a mapped table are missing or do not fit the mapping: run `safetykit-sync migrate`. |
@@ -32,6 +33,7 @@
  * | `RESULTS_MISSING` | SafetyKit has not finished a request within 7 days. It is not asked about any more. |
  * | `ANSWER_TOO_LARGE` | The results of a request are too large for an answer of the API. They are not recorded. |
  * | `STREAM_BROKEN` | The replication stream ended or sent what cannot be read. It is reconnected. |
+ * | `STREAM_STALLED` | The stream is connected and brings nothing, not even the heartbeat that was sent. It is reconnected. |
  * | `ARGUMENT_INVALID` | A question to `$safetykit` names what is not mapped, or an id that is none. |
  * | `INTERNAL` | A bug in this package. |
  */
@@ -44,6 +46,7 @@ export type ErrorCode =
   | 'SLOT_MISSING'
   | 'SLOT_IN_USE'
   | 'SLOT_LOST'
+  | 'SLOT_REPLACED'
   | 'SLOT_FOREIGN'
   | 'PUBLICATION_UNFIT'
   | 'TRIGGERS_UNFIT'
@@ -65,6 +68,7 @@ export type ErrorCode =
   | 'RESULTS_MISSING'
   | 'ANSWER_TOO_LARGE'
   | 'STREAM_BROKEN'
+  | 'STREAM_STALLED'
   | 'ARGUMENT_INVALID'
   | 'INTERNAL'
 
@@ -116,6 +120,8 @@ export interface Mistake {
   readonly message: string
   /** What to do, often the nearest known name. */
   readonly hint?: string | undefined
+  /** The hint, where it is SQL that mends it as it stands. */
+  readonly sql?: string | undefined
 }
 
 /** All mistakes of a configuration in one report. */

@@ -1,19 +1,24 @@
+import { randomUUID } from 'node:crypto'
 import type { ResolvedSync } from './config/resolved.js'
 import { SafetyKitClient } from './delivery/client.js'
 import type { DispatchCounts } from './delivery/dispatch.js'
 import { ObjectStorage } from './delivery/import/storage.js'
 import { temporaryDirectory } from './environment.js'
-import type { SyncError } from './errors.js'
+import { isSyncError, type SyncError } from './errors.js'
 import type { EventSink } from './events.js'
 import { Ledger } from './ledger/ledger.js'
 import { checkLedger } from './ledger/migrate.js'
 import { type Logger, silentLogger } from './logger.js'
 import { namespaceSchemas } from './mapping/settings.js'
+import type { Meter } from './meter.js'
 import { Backfill } from './pipeline/backfill/backfill.js'
 import type { BackfillReport, BackfillRequest } from './pipeline/backfill/report.js'
+import { type ChangeCounts, noChanges } from './pipeline/change-counts.js'
 import { checkReadable } from './pipeline/check-readable.js'
 import { openDatabases } from './pipeline/databases.js'
 import type { Engine, Parts } from './pipeline/engine.js'
+import type { EngineState } from './pipeline/engine-state.js'
+import type { Measures } from './pipeline/measures.js'
 import { pushSettings } from './pipeline/push-settings.js'
 import { checkReplication } from './pipeline/replication/check-replication.js'
 import { ReplicationEngine } from './pipeline/replication/replication-engine.js'
@@ -52,6 +57,8 @@ export interface PipelineOptions {
   readonly proxy?: { readonly httpProxy?: string; readonly httpsProxy?: string; readonly noProxy?: string } | undefined
   /** Is told what becomes of the objects. */
   readonly events?: EventSink | undefined
+  /** Is told of each request and each transaction. */
+  readonly meter?: Meter | undefined
   /** Default: silent. */
   readonly logger?: Logger
   /** Gives up on a start that gets no answer from the database. */
@@ -63,6 +70,8 @@ export interface Pipeline {
   /** Resolves after `stop()`; rejects with what only a person can mend: a `SyncError`, or an error of the database. */
   readonly done: Promise<void>
   readonly counts: DispatchCounts
+  readonly state: EngineState
+  measures(): Measures
   /** Something was written: looks at once, not with the next poll. */
   wake(): void
   /** Gives back at once what other workers could go on with; for a process that may be frozen now. */
@@ -103,7 +112,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     const sources = await Sources.open({ db, resolved, defaultSchema, logger })
     await checkReadable(db, sources)
     if (resolved.capture === 'replication') await checkReplication({ databases, resolved, sources, logger })
-    const ledger = new Ledger({ pool: databases.ledger, schema: resolved.schema })
+    const ledger = new Ledger({ pool: databases.ledger, schema: resolved.schema, meter: options.meter })
     return new RunningPipeline({ ...options, logger }, { databases, sources, ledger })
   } catch (error) {
     await databases.close()
@@ -117,23 +126,26 @@ class RunningPipeline implements Pipeline {
   readonly done: Promise<void>
   readonly #parts: Parts
   readonly #engine: Engine
+  readonly #changes: ChangeCounts = noChanges()
   readonly #stopping = new AbortController()
   readonly #options: PipelineOptions
   readonly #settingsPushed: Promise<void>
   #failure: { readonly error: unknown } | null = null
 
   constructor(options: PipelineOptions & { readonly logger: Logger }, opened: Opened) {
-    const { resolved, databaseUrl, logger, events, apiKey, baseUrl, proxy } = options
+    const { resolved, databaseUrl, logger, events, meter, apiKey, baseUrl, proxy } = options
     const { requestTimeoutMs: timeoutMs, maxConcurrency: maxConnections } = resolved.delivery
     this.#options = options
     this.#parts = {
       ...opened,
+      process: randomUUID(),
       resolved,
       databaseUrl,
-      client: new SafetyKitClient({ apiKey, baseUrl, proxy, timeoutMs, maxConnections }),
+      client: new SafetyKitClient({ apiKey, baseUrl, proxy, timeoutMs, maxConnections, meter }),
       proxy,
       events,
       logger,
+      changes: this.#changes,
       signal: this.#stopping.signal,
       fail: (error) => this.#fail(error),
     }
@@ -149,6 +161,18 @@ class RunningPipeline implements Pipeline {
     return this.#engine.counts
   }
 
+  get state(): EngineState {
+    return this.#engine.state
+  }
+
+  measures(): Measures {
+    const { counts: dispatched, load } = this.#engine
+    const misfits = this.#parts.sources.all.flatMap(({ name, misfit }) => (misfit === null ? [] : [name]))
+    const error = this.#failure?.error
+    const failure = error === undefined ? null : isSyncError(error) ? error.code : 'INTERNAL'
+    return { dispatched, ...load, changes: this.#changes, misfits, failure }
+  }
+
   wake(): void {
     this.#engine.wake()
   }
@@ -162,7 +186,7 @@ class RunningPipeline implements Pipeline {
     const storage = new ObjectStorage({ proxy })
     const alive = setInterval(() => {}, 60_000)
     try {
-      await this.#settingsPushed
+      await Promise.race([this.#settingsPushed, aborted(request.signal)])
       const spoolDirectory = this.#parts.resolved.import.spoolDirectory ?? temporaryDirectory()
       const onKeys = (): void => this.#engine.wake()
       return await new Backfill({ parts: this.#parts, storage, spoolDirectory, onKeys }).run(request)
@@ -222,4 +246,12 @@ class RunningPipeline implements Pipeline {
       logger.warn('The catalogue could not be read, trying again', { error })
     })
   }
+}
+
+/** Rejects with the signal's reason once it is aborted. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal?.aborted) reject(signal.reason)
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
 }

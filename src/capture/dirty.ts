@@ -27,7 +27,7 @@ export interface DirtyQueueOptions {
   /** Called before each look; `woken`: because something was written just now. */
   readonly attend: (woken: boolean) => Promise<Attendance>
   readonly logger: Logger
-  /** Keys taken over and not settled, at most. Default: 2,000. */
+  /** Keys taken over and not settled, at most; of one table half of them. Default: 4,000. */
   readonly maxInHand?: number
 }
 
@@ -77,8 +77,9 @@ export class DirtyQueue {
   readonly #peek: string
   readonly #delete: string
   readonly #maxInHand: number
-  readonly #inHand = new Map<string, number>()
+  readonly #inHand = new Map<string, { readonly partition: number; readonly source: string }>()
   readonly #inHandOf: number[]
+  readonly #inHandOfSource = new Map<string, number>()
   #settled: string[] = []
   #pollMs = busyPollMs
   #woken = false
@@ -89,7 +90,7 @@ export class DirtyQueue {
     const table = `${escapeIdentifier(options.schema)}.dirty`
     const partition = partitionOf(options.partitions)
     this.#options = options
-    this.#maxInHand = options.maxInHand ?? 2_000
+    this.#maxInHand = options.maxInHand ?? 4_000
     this.#inHandOf = Array.from({ length: options.partitions }, () => 0)
     this.#select = `SELECT seq, source, ${keyAsTexts} AS key, force, ${partition} AS partition FROM ${table} AS d
       WHERE key IS NOT NULL AND source = ANY($1::text[]) AND seq <> ALL($2::bigint[]) AND ${partition} = ANY($4::integer[])
@@ -157,7 +158,10 @@ export class DirtyQueue {
     if (wanting) this.#pollMs = busyPollMs
     const room = this.#maxInHand - this.#inHand.size
     if (room <= 0 || partitions.length === 0 || this.#stopped) return 0
-    const values = [this.#options.sources(), [...this.#inHand.keys()], room, partitions]
+    const sources = this.#options.sources().filter((source) => this.#inHandFrom(source) < room)
+    if (sources.length === 0) return 0
+    // Half of what is left, so that no table's keys take it all.
+    const values = [sources, [...this.#inHand.keys()], Math.ceil(room / 2), partitions]
     const { rows } = await this.#options.pool.query(this.#select, values)
     const keys = rows.map((row) => this.#take(row))
     try {
@@ -173,16 +177,26 @@ export class DirtyQueue {
   #take(row: Record<string, unknown>): DirtyKey {
     const seq = String(row.seq)
     const partition = Number(row.partition)
-    this.#inHand.set(seq, partition)
+    const source = String(row.source)
+    this.#inHand.set(seq, { partition, source })
     this.#inHandOf[partition] = this.inHandOf(partition) + 1
+    this.#inHandOfSource.set(source, this.#inHandFrom(source) + 1)
     return {
       seq: BigInt(seq),
-      source: String(row.source),
+      source,
       key: row.key as RowKey,
       force: row.force === true,
       partition,
       settle: () => this.#settle(seq),
     }
+  }
+
+  /**
+   * A table may have as many in hand as there is room left: the only one half of all, and one whose keys cannot be settled
+   * for now, because of its namespace, leaves the others enough.
+   */
+  #inHandFrom(source: string): number {
+    return this.#inHandOfSource.get(source) ?? 0
   }
 
   #settle(seq: string): void {
@@ -201,10 +215,12 @@ export class DirtyQueue {
   }
 
   #letGo(seq: string): void {
-    const partition = this.#inHand.get(seq)
-    if (partition === undefined) return
+    const key = this.#inHand.get(seq)
+    if (key === undefined) return
+    const { partition, source } = key
     this.#inHand.delete(seq)
     this.#inHandOf[partition] = this.inHandOf(partition) - 1
+    this.#inHandOfSource.set(source, this.#inHandFrom(source) - 1)
   }
 
   #wait(): Promise<void> {

@@ -40,6 +40,7 @@ export function exitCodeOf(code: ErrorCode): ExitCode {
     case 'SLOT_MISSING':
     case 'SLOT_IN_USE':
     case 'SLOT_LOST':
+    case 'SLOT_REPLACED':
     case 'SLOT_FOREIGN':
     case 'PUBLICATION_UNFIT':
     case 'TRIGGERS_UNFIT':

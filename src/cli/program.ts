@@ -1,10 +1,13 @@
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { packageVersion } from '../package-version.js'
 import { addBackfill } from './backfill.js'
+import { addDoctor } from './doctor.js'
 import { addEmulator } from './emulator.js'
 import { exitCodesText } from './exit-codes.js'
 import { addMigrate } from './migrate.js'
 import { addHelp } from './options.js'
+import { addPrune } from './prune.js'
+import { addRetry } from './retry.js'
 import { addRun } from './run.js'
 import { addStatus } from './status.js'
 import { paintFor } from './terminal.js'
@@ -30,6 +33,9 @@ export function createProgram(): Command {
   addBackfill(program)
   addVerify(program)
   addStatus(program)
+  addDoctor(program)
+  addRetry(program)
+  addPrune(program)
   addEmulator(program)
   return addHelp(
     program,
@@ -40,9 +46,4 @@ First steps:
   safetykit-sync run        the sidecar: one a database
   safetykit-sync backfill   once, for the rows that were there before; beside run, before it or after it`,
   )
-}
-
-function packageVersion(): string {
-  const manifest: { version: string } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-  return manifest.version
 }

@@ -3,6 +3,7 @@ import type { Mapping, ResolvedSync } from '../config/resolved.js'
 import { explainingDatabase } from '../database-errors.js'
 import { proxy, webhookSecrets } from '../environment.js'
 import type { Logger } from '../logger.js'
+import { Monitor } from '../operate/monitor.js'
 import { checkInstalled } from '../pipeline/check-installed.js'
 import { openWebhook } from '../pipeline/webhook.js'
 import { type Pipeline, startPipeline } from '../pipeline.js'
@@ -10,6 +11,7 @@ import { endProcess } from './end-process.js'
 import { exitCodes } from './exit-codes.js'
 import { loadConfig } from './load-config.js'
 import { createLogger } from './log.js'
+import { startMetricsServer } from './metrics-server.js'
 import { addConfigOptions, addHelp, addLogLevel, type ConfigFlags, environmentHelp, type LogFlags } from './options.js'
 import { apiKey, baseUrl, databaseUrl, loadEnvFile } from './settings.js'
 import { onStopSignals } from './stop-signals.js'
@@ -19,6 +21,8 @@ interface Flags extends ConfigFlags, LogFlags {
   readonly baseUrl?: string
   readonly webhookPort?: number
   readonly webhookHost: string
+  readonly metricsPort?: number
+  readonly metricsHost: string
 }
 
 export function addRun(program: Command): void {
@@ -33,6 +37,8 @@ export function addRun(program: Command): void {
     .option('--base-url <url>', 'the API (default: SAFETYKIT_BASE_URL, else https://api.safetykit.com)')
     .option('--webhook-port <port>', 'serve webhooks at /webhook on this port (0: any free one)', portNumber)
     .option('--webhook-host <address>', 'the address to serve them at', '0.0.0.0')
+    .option('--metrics-port <port>', 'serve /metrics, /healthz and /readyz on this port (0: any free one)', portNumber)
+    .option('--metrics-host <address>', 'the address to serve them at', '127.0.0.1')
     .action(runSidecar)
   addConfigOptions(command)
   addLogLevel(command, 'info')
@@ -45,7 +51,8 @@ It logs to stdout: readable in a terminal, elsewhere one JSON object a line.
 Examples:
   safetykit-sync run
   safetykit-sync run --config config/safetykit.config.ts --log-level debug
-  safetykit-sync run --webhook-port 8787`,
+  safetykit-sync run --webhook-port 8787
+  safetykit-sync run --metrics-port 9464`,
   )
 }
 
@@ -59,30 +66,64 @@ async function runSidecar(flags: Flags): Promise<void> {
     mappings: mappings.map(describe),
     ...(capture === 'replication' ? { slot: slot.name, publication: publication.name } : { capture }),
   })
-  const closeWebhooks = await serveWebhooks(flags, { resolved, databaseUrl: settings.databaseUrl, logger })
+  const { databaseUrl: url } = settings
+  const opened = { resolved, databaseUrl: url, logger }
+  const metrics = await serveMetrics(flags, opened)
   try {
-    await explainingDatabase(settings.databaseUrl, () =>
-      untilStopped(async () => {
-        for (const problem of await checkInstalled({ resolved, databaseUrl: settings.databaseUrl, logger })) {
-          if (resolved.strict) throw problem
-          logger.error(problem.message, { code: problem.code, hint: problem.hint })
-        }
-        return startPipeline({ resolved, ...settings, logger })
-      }, logger),
-    )
+    const closeWebhooks = await serveWebhooks(flags, opened)
+    try {
+      await explainingDatabase(url, () =>
+        untilStopped({
+          start: async () => {
+            for (const problem of await checkInstalled(opened)) {
+              if (resolved.strict) throw problem
+              logger.error(problem.message, { code: problem.code, hint: problem.hint })
+            }
+            return startPipeline({ resolved, ...settings, meter: metrics.monitor?.meter, logger })
+          },
+          monitor: metrics.monitor,
+          logger,
+        }),
+      )
+    } finally {
+      await closeWebhooks()
+    }
   } finally {
-    await closeWebhooks()
+    await metrics.close()
+  }
+}
+
+interface Opened {
+  readonly resolved: ResolvedSync
+  readonly databaseUrl: string
+  readonly logger: Logger
+}
+
+interface ServedMetrics {
+  readonly monitor: Monitor | null
+  close(): Promise<void>
+}
+
+/** From before the database is looked at until the very end, so that what a start or a stop waits for is told. */
+async function serveMetrics({ metricsPort: port, metricsHost: host }: Flags, opened: Opened): Promise<ServedMetrics> {
+  if (port === undefined) return { monitor: null, close: async () => {} }
+  const { logger } = opened
+  const monitor = new Monitor({ ...opened, process: true })
+  const server = await startMetricsServer({ port, host, monitor, logger })
+  logger.info('Metrics are served', { host, port: server.port, paths: ['/metrics', '/healthz', '/readyz'] })
+  return {
+    monitor,
+    async close() {
+      await server.close()
+      await monitor.close()
+    },
   }
 }
 
 /** Before anything is taken: a port that is in use, or a secret that is missing, is told at once. */
 async function serveWebhooks(
   { webhookPort: port, webhookHost: host }: Flags,
-  {
-    resolved,
-    databaseUrl,
-    logger,
-  }: { readonly resolved: ResolvedSync; readonly databaseUrl: string; readonly logger: Logger },
+  { resolved, databaseUrl, logger }: Opened,
 ): Promise<() => Promise<void>> {
   if (port === undefined) return async () => {}
   const webhook = openWebhook({
@@ -106,9 +147,18 @@ function portNumber(text: string): number {
 }
 
 /** Runs the pipeline until it ends by itself, with an error, or by a signal. */
-async function untilStopped(start: () => Promise<Pipeline>, logger: Logger): Promise<void> {
+async function untilStopped({
+  start,
+  monitor,
+  logger,
+}: {
+  readonly start: () => Promise<Pipeline>
+  readonly monitor: Monitor | null
+  readonly logger: Logger
+}): Promise<void> {
   let pipeline: Pipeline | undefined
   const release = onStopSignals((signal, count) => {
+    monitor?.stopping()
     if (pipeline === undefined) {
       logger.info('Stopped before anything was taken', { signal })
       endProcess(exitCodes.ok)
@@ -125,6 +175,7 @@ async function untilStopped(start: () => Promise<Pipeline>, logger: Logger): Pro
   const alive = setInterval(() => {}, 60_000)
   try {
     pipeline = await start()
+    monitor?.watch(pipeline)
     await pipeline.done
     logger.info('Stopped')
   } finally {

@@ -1,9 +1,7 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SyncError } from '../errors.js'
 import type { Logger } from '../logger.js'
+import { type HttpServer, startHttpServer } from './http-server.js'
 
 export interface WebhookServerOptions {
   readonly port: number
@@ -12,16 +10,7 @@ export interface WebhookServerOptions {
   readonly logger: Logger
 }
 
-export interface WebhookServer {
-  readonly port: number
-  /** Takes no more, and answers what is under way. */
-  close(): Promise<void>
-}
-
 const paths = ['/', '/webhook']
-
-/** An answer under way at the end is waited for so long. */
-const closeMs = 5_000
 
 /** What is left of a body that is too large is read for so long. */
 const drainMs = 5_000
@@ -30,36 +19,9 @@ const drainMs = 5_000
  * Serves webhooks at `/webhook` and `/`.
  * @throws {SyncError} `CONFIG_INVALID` where the port cannot be listened at.
  */
-export async function startWebhookServer({ port, host, handle, logger }: WebhookServerOptions): Promise<WebhookServer> {
-  const server = createServer((incoming, outgoing) => {
-    serve(incoming, outgoing, handle).catch((error: unknown) => {
-      logger.debug('A webhook could not be answered', { error })
-      outgoing.destroy()
-    })
-  })
-  server.headersTimeout = 10_000
-  server.requestTimeout = 15_000
-  try {
-    server.listen(port, host)
-    await once(server, 'listening')
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? ` (${error.code})` : ''
-    throw new SyncError('CONFIG_INVALID', `Webhooks cannot be served at ${host}:${port}${code}`, {
-      cause: error,
-      hint: 'Choose another port with --webhook-port (0 is any free one), or an address of this machine with --webhook-host.',
-    })
-  }
-  const address = server.address() as AddressInfo
-  return {
-    port: address.port,
-    async close() {
-      const closed = new Promise((resolve) => server.close(resolve))
-      server.closeIdleConnections()
-      const timer = setTimeout(() => server.closeAllConnections(), closeMs)
-      await closed
-      clearTimeout(timer)
-    },
-  }
+export function startWebhookServer({ handle, ...options }: WebhookServerOptions): Promise<HttpServer> {
+  const answer = (incoming: IncomingMessage, outgoing: ServerResponse) => serve(incoming, outgoing, handle)
+  return startHttpServer({ ...options, answer, what: 'Webhooks', flag: '--webhook' })
 }
 
 async function serve(

@@ -22,6 +22,7 @@ export function resolve(config: unknown, source: Source): ResolvedSync {
 
   const placed = resolveMappings(mappings, source, report)
   checkNamespaces(placed, report)
+  checkEvery(placed, given.capture, report)
   const options = report.finish(parsed)
 
   const sidecar = options.capture === 'replication' || source.setting === 'tables'
@@ -54,6 +55,15 @@ function checkTogether(given: Readonly<Record<string, unknown>>, source: Source,
   if (given.ledgerUrl !== undefined && capture !== 'replication') {
     const why = 'only goes with capture `replication`: the other ways write to the side tables in the source itself'
     report.add(['ledgerUrl'], why, "leave it out, or set capture: 'replication'")
+  }
+}
+
+function checkEvery(placed: readonly PlacedMapping[], capture: unknown, report: Report): void {
+  if (capture === 'replication') return
+  for (const { mapping, path } of placed) {
+    if (mapping.deliver !== 'every') continue
+    const why = "'every' only goes with capture `replication`: the other ways keep the keys of rows, not their versions"
+    report.add([...path, 'deliver'], why, "leave it out, or set capture: 'replication'")
   }
 }
 

@@ -1,6 +1,8 @@
 import { type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici'
 import type { FieldSettings } from '../config/resolved.js'
 import { SyncError } from '../errors.js'
+import type { ApiCall, Meter } from '../meter.js'
+import { markFailed, traced } from '../tracing.js'
 import { isSettingsAnswer, readAddAnswer, readImportAnswer, readRefusal, type StartedImport } from './answers.js'
 import { parseRetryAfter } from './retry.js'
 
@@ -15,6 +17,7 @@ export interface ClientOptions {
   readonly maxConnections: number
   /** The values of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. Default: no proxy. */
   readonly proxy?: { readonly httpProxy?: string; readonly httpsProxy?: string; readonly noProxy?: string } | undefined
+  readonly meter?: Meter | undefined
 }
 
 /**
@@ -38,6 +41,27 @@ export type Outcome<T> =
   | { readonly kind: 'rejected'; readonly error: SyncError; readonly status: number }
   | { readonly kind: 'unauthorized'; readonly error: SyncError; readonly status: number }
 
+/** What is sent, and what the meter and the trace tell of it. */
+interface Question<T> {
+  readonly call: ApiCall['call']
+  readonly method: 'GET' | 'POST' | 'PUT'
+  readonly namespace: string
+  /** Below the namespace's own. */
+  readonly path?: string
+  readonly body: string | Buffer | null
+  /** Objects in the body. Default: 0. */
+  readonly objects?: number
+  /** Gives what the answer says; `null` where it is not the contract's. */
+  readonly read: (text: string) => T | null
+  readonly signal?: AbortSignal | undefined
+  readonly maxBytes?: number
+}
+
+interface Answered<T> {
+  readonly status: number | null
+  readonly outcome: Outcome<T>
+}
+
 /** An error's text is cut at 500 characters; nothing longer than this is read. */
 const maxAnswerBytes = 1024 * 1024
 
@@ -48,6 +72,7 @@ const maxStatusBytes = 8 * 1024 * 1024
 export class SafetyKitClient {
   readonly #options: ClientOptions
   readonly #origin: string
+  readonly #hostname: string
   readonly #prefix: string
   readonly #agent: Dispatcher
   readonly #headers: Record<string, string>
@@ -56,6 +81,7 @@ export class SafetyKitClient {
     const url = new URL(options.baseUrl ?? 'https://api.safetykit.com')
     this.#options = options
     this.#origin = url.origin
+    this.#hostname = url.hostname
     this.#prefix = url.pathname.replace(/\/+$/, '')
     const connections = {
       connections: options.maxConnections,
@@ -80,20 +106,22 @@ export class SafetyKitClient {
   /**
    * `POST /v1/data/{namespace}`.
    * @param body `{"data":[…]}`, serialised.
+   * @param objects how many are in it, for the meter.
    */
-  add(namespace: string, body: string | Buffer): Promise<Outcome<{ readonly requestId: string }>> {
-    return this.#send('POST', `/v1/data/${encodeURIComponent(namespace)}`, body, readAddAnswer)
+  add(namespace: string, body: string | Buffer, objects = 0): Promise<Outcome<{ readonly requestId: string }>> {
+    return this.#ask({ call: 'add', method: 'POST', namespace, body, objects, read: readAddAnswer })
   }
 
   /** `PUT /v1/data/{namespace}/settings`: replaces the namespace's whole settings. */
   putSettings(namespace: string, schema: Readonly<Record<string, FieldSettings>>): Promise<Outcome<true>> {
-    const path = `/v1/data/${encodeURIComponent(namespace)}/settings`
-    return this.#send('PUT', path, JSON.stringify({ schema }), (text) => (isSettingsAnswer(text) ? true : null))
+    const read = (text: string) => (isSettingsAnswer(text) ? true : null)
+    const body = JSON.stringify({ schema })
+    return this.#ask({ call: 'settings', method: 'PUT', namespace, path: '/settings', body, read })
   }
 
   /** `POST /v1/data/{namespace}/import`: where the file of an import is to be put. */
   startImport(namespace: string): Promise<Outcome<StartedImport>> {
-    return this.#send('POST', `/v1/data/${encodeURIComponent(namespace)}/import`, '{}', readImportAnswer)
+    return this.#ask({ call: 'import', method: 'POST', namespace, path: '/import', body: '{}', read: readImportAnswer })
   }
 
   /**
@@ -106,8 +134,17 @@ export class SafetyKitClient {
     read: (text: string) => T | null,
     signal?: AbortSignal,
   ): Promise<Outcome<T>> {
-    const path = `/v1/data/${encodeURIComponent(namespace)}/requests/${encodeURIComponent(requestId)}`
-    return this.#send('GET', path, null, read, { signal, maxBytes: maxStatusBytes })
+    const path = `/requests/${encodeURIComponent(requestId)}`
+    return this.#ask({
+      call: 'status',
+      method: 'GET',
+      namespace,
+      path,
+      body: null,
+      read,
+      signal,
+      maxBytes: maxStatusBytes,
+    })
   }
 
   close(): Promise<void> {
@@ -125,23 +162,44 @@ export class SafetyKitClient {
     return apiKey === '' ? text : text.replaceAll(apiKey, '…')
   }
 
-  async #send<T>(
-    method: 'GET' | 'POST' | 'PUT',
-    path: string,
-    body: string | Buffer | null,
-    read: (text: string) => T | null,
-    {
-      signal,
-      maxBytes = maxAnswerBytes,
-    }: { readonly signal?: AbortSignal | undefined; readonly maxBytes?: number } = {},
-  ): Promise<Outcome<T>> {
+  /** Asks under a span, and tells the meter. */
+  #ask<T>(question: Question<T>): Promise<Outcome<T>> {
+    const { call, method, namespace, body, objects = 0 } = question
+    const bytes = body === null ? 0 : Buffer.byteLength(body)
+    const attributes = {
+      'http.request.method': method,
+      'http.request.body.size': bytes,
+      'server.address': this.#hostname,
+      'safetykit.namespace': namespace,
+      'safetykit.objects': objects,
+    }
+    return traced(`safetykit.${call}`, { kind: 'client', root: call === 'add', attributes }, async (span) => {
+      const startedMs = performance.now()
+      const { status, outcome } = await this.#send(question)
+      this.#options.meter?.called({ call, status, seconds: (performance.now() - startedMs) / 1_000, bytes, objects })
+      if (status !== null) span.setAttribute('http.response.status_code', status)
+      if (outcome.kind !== 'accepted') markFailed(span, status === null ? outcome.error.code : String(status))
+      else if (hasRequestId(outcome.answer)) span.setAttribute('safetykit.request_id', outcome.answer.requestId)
+      return outcome
+    })
+  }
+
+  async #send<T>({
+    method,
+    namespace,
+    path = '',
+    body,
+    read,
+    signal,
+    maxBytes = maxAnswerBytes,
+  }: Question<T>): Promise<Answered<T>> {
     const timeout = AbortSignal.timeout(this.#options.timeoutMs)
     let answer: Dispatcher.ResponseData
     let text: string
     try {
       answer = await this.#agent.request({
         origin: this.#origin,
-        path: this.#prefix + path,
+        path: `${this.#prefix}/v1/data/${encodeURIComponent(namespace)}${path}`,
         method,
         headers: this.#headers,
         body,
@@ -149,12 +207,13 @@ export class SafetyKitClient {
       })
       text = await readText(answer.body, maxBytes)
     } catch (cause) {
-      return retry(connectionError(cause, this.#origin, this.#options.timeoutMs), { ambiguous: true })
+      const error = connectionError(cause, this.#origin, this.#options.timeoutMs)
+      return { status: null, outcome: retry(error, { ambiguous: true }) }
     }
     const status = answer.statusCode
     if (status >= 200 && status < 300) {
       const value = read(text)
-      if (value !== null) return { kind: 'accepted', answer: value }
+      if (value !== null) return { status, outcome: { kind: 'accepted', answer: value } }
       const error = new SyncError(
         'API_UNEXPECTED',
         `The API answered ${status} with a body that is not its contract's`,
@@ -163,11 +222,14 @@ export class SafetyKitClient {
           hint: 'Check that SAFETYKIT_BASE_URL is the API itself, not a proxy or a login page.',
         },
       )
-      return retry(error, { status, ambiguous: true })
+      return { status, outcome: retry(error, { status, ambiguous: true }) }
     }
-    return refused(status, this.#withoutKey(text), header(answer.headers['retry-after']))
+    return { status, outcome: refused(status, this.#withoutKey(text), header(answer.headers['retry-after'])) }
   }
 }
+
+const hasRequestId = (answer: unknown): answer is { readonly requestId: string } =>
+  typeof answer === 'object' && answer !== null && 'requestId' in answer && typeof answer.requestId === 'string'
 
 const header = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value)
 

@@ -7,18 +7,15 @@ import type { SafetyKitClient } from './client.js'
 import { Gather } from './gather.js'
 import { judge } from './judge.js'
 import type { Lane } from './lane.js'
-import { park } from './parking.js'
-import type { Arrival, Content, KnownObject, LedgerPort, Origin, ReadRows, Receipt, Records, Ticket } from './ports.js'
+import { Outcomes } from './outcomes.js'
+import type { Arrival, LedgerPort, Origin, ReadRows, SpillPort, Ticket } from './ports.js'
 import { Queries } from './queries.js'
-import { Recorder } from './recorder.js'
+import { RowReads } from './row-reads.js'
 import { Sender, type SenderOptions } from './sender.js'
 import { type ObjectContent, ObjectSlot } from './slot.js'
 
-/** Keys looked up in the ledger, and rows read from a table, in one query. */
+/** Keys looked up in the ledger in one query. */
 const maxLookup = 1_000
-const maxRead = 200
-/** What a read may weigh, about; rows are read in smaller groups where they turn out to be large. */
-const maxReadBytes = 4 * 1024 * 1024
 
 export interface DispatchOptions {
   readonly client: Pick<SafetyKitClient, 'add'>
@@ -29,8 +26,10 @@ export interface DispatchOptions {
   readonly beforeSend: SenderOptions['beforeSend']
   /** The key is wrong: nothing can be delivered, and nothing more is sent. */
   readonly onUnauthorized: (error: SyncError) => void
-  /** Called after each change of {@link Dispatcher.pendingBytes}. */
+  /** Called after each change with the bytes that are held of changes that stand nowhere but in the WAL. */
   readonly onPendingBytes: (bytes: number) => void
+  /** Default: all is delivered, however long that takes. */
+  readonly spill?: SpillPort | undefined
   /** Told once the ledger has it. */
   readonly events?: EventSink | undefined
   readonly logger: Logger
@@ -48,6 +47,10 @@ export interface DispatchCounts {
   readonly accepted: number
   readonly unchanged: number
   readonly parked: number
+  /** The row is gone, and nothing was to be sent for it. */
+  readonly gone: number
+  /** Kept as keys in `dirty`. */
+  readonly deferred: number
 }
 
 /**
@@ -60,27 +63,24 @@ export interface DispatchCounts {
 export class Dispatcher {
   readonly #options: DispatchOptions
   readonly #now: () => number
-  readonly #random: () => number
   readonly #sender: Sender
-  readonly #recorder: Recorder
+  readonly #outcomes: Outcomes
   readonly #lookups: Gather<Lane, ObjectSlot>
-  readonly #reads: Gather<Origin, ObjectSlot>
+  readonly #reads: RowReads
   readonly #marks: Gather<string, Ticket>
   readonly #queries: Queries
-  readonly #settled = { accepted: 0, unchanged: 0, parked: 0 }
   readonly #backlog: Backlog
-  #rowBytes = maxReadBytes / 20
   #stopped = false
 
   constructor(options: DispatchOptions) {
     this.#options = options
     this.#now = options.nowMs ?? (() => performance.now())
-    this.#random = options.random ?? Math.random
-    const { client, delivery, beforeSend, ledger, logger } = options
+    const random = options.random ?? Math.random
+    const { client, delivery, beforeSend, ledger, parking, events, logger } = options
     this.#sender = new Sender(
-      { client, settings: delivery, beforeSend, logger, nowMs: this.#now, random: this.#random },
+      { client, settings: delivery, beforeSend, logger, nowMs: this.#now, random },
       {
-        accepted: (lane, batch, requestId) => this.#accepted(lane, batch, requestId),
+        accepted: (lane, batch, requestId) => this.#outcomes.accepted(lane, batch, requestId),
         refused: (lane, slot, error, status) => this.#refused(lane, slot, error, status),
         returned: (lane, slot, options) => {
           this.#takeBack(lane, slot, options)
@@ -89,18 +89,28 @@ export class Dispatcher {
         unauthorized: (error) => options.onUnauthorized(error),
       },
     )
-    this.#backlog = new Backlog({ onBytes: options.onPendingBytes, readyBytes: () => this.#sender.readyBytes })
-    this.#recorder = new Recorder({ ledger, logger, random: this.#random })
-    this.#queries = new Queries({ logger, random: this.#random })
+    const backlog = new Backlog({ onWalBytes: options.onPendingBytes, readyBytes: () => this.#sender.readyBytes })
+    this.#backlog = backlog
+    const onNext = (lane: Lane, slot: ObjectSlot): void => this.#proceed(lane, slot)
+    this.#outcomes = new Outcomes({ ledger, parking, backlog, events, logger, random, onNext })
+    this.#queries = new Queries({ logger, random })
     this.#lookups = new Gather(
       () => maxLookup,
       (lane, slots) => this.#lookUp(lane, slots),
     )
-    const readSize = () => Math.max(1, Math.min(maxRead, Math.floor(maxReadBytes / this.#rowBytes)))
-    this.#reads = new Gather(readSize, (origin, slots) => this.#read(origin, slots))
+    this.#reads = new RowReads({
+      readRows: options.readRows,
+      queries: this.#queries,
+      room: ({ namespace }) => this.#backlog.room(() => this.#sender.lane(namespace).readyBytes),
+      onRead: (slot, content) => {
+        slot.handBackRead(content)
+        this.#backlog.count(slot)
+        this.#proceed(this.#sender.lane(slot.origin.namespace), slot)
+      },
+    })
     this.#marks = new Gather(
       () => Number.POSITIVE_INFINITY,
-      (source, tickets) => this.#mark(source, tickets),
+      async (source, tickets) => this.#outcomes.mark(source, tickets),
     )
   }
 
@@ -109,13 +119,23 @@ export class Dispatcher {
     return this.#backlog.bytes
   }
 
+  /** As much of it as is held of changes that stand nowhere but in the WAL. */
+  get walBytes(): number {
+    return this.#backlog.walBytes
+  }
+
   get counts(): DispatchCounts {
-    return { ...this.#sender.counts, ...this.#settled }
+    return { ...this.#sender.counts, ...this.#outcomes.counts }
   }
 
   /** Requests in flight now, and how many there may be. */
   get concurrency(): { readonly inFlight: number; readonly limit: number } {
     return { inFlight: this.#sender.inFlight, limit: this.#sender.limit }
+  }
+
+  /** How each namespace gets on. */
+  get lanes(): Iterable<Pick<Lane, 'namespace' | 'stuckSinceMs' | 'isCalm'>> {
+    return this.#sender.lanes()
   }
 
   /** Takes a change. Its ticket is settled once the ledger has, durably, what became of it. */
@@ -142,6 +162,39 @@ export class Dispatcher {
     if (!this.#stopped) this.#queries.track(this.#marks.add(source, ticket))
   }
 
+  /** Whether the WAL is kept for anything of a namespace's that is delivered in its newest state. */
+  holdsWal(namespace: string): boolean {
+    for (const slot of this.#sender.lane(namespace).slots.values()) {
+      if (slot.holdsWal && slot.origin.every !== true) return true
+    }
+    return false
+  }
+
+  /** Hands over what {@link SpillPort.keeps} is true for by now; what a step is under way for follows when it comes back. */
+  handOver(): void {
+    for (const lane of this.#sender.lanes()) {
+      for (const slot of [...lane.slots.values()]) {
+        if (!slot.holdsWal || this.#options.spill?.keeps(slot.origin) !== true) continue
+        if (!slot.busy || this.#reads.withdraw(slot)) this.#proceed(lane, slot)
+      }
+    }
+  }
+
+  /** The API may have a state of this object that is not recorded, and its key was kept. */
+  doubt({ namespace }: Origin, id: string): void {
+    this.#sender.lane(namespace).inDoubt.add(id)
+  }
+
+  /** A change of this object was kept: what waits here to be sent is older, and read again. */
+  renew(origin: Origin, id: string): void {
+    const lane = this.#sender.lane(origin.namespace)
+    const slot = lane.slots.get(id)
+    if (slot === undefined || slot.busy || slot.waiting === null || slot.waiting.kind === 'unread') return
+    slot.waiting = { kind: 'unread' }
+    this.#backlog.count(slot)
+    this.#proceed(lane, slot)
+  }
+
   /** Resolves once nothing waits and nothing is in flight. */
   idle(): Promise<void> {
     return this.#backlog.idle()
@@ -157,13 +210,13 @@ export class Dispatcher {
     this.#backlog.stop()
     await this.#sender.halt()
     await this.#queries.idle()
-    await this.#recorder.idle()
-    return { inDoubt: this.#sender.inDoubt || this.#recorder.hasGivenUp }
+    await this.#outcomes.idle()
+    return { inDoubt: this.#sender.inDoubt || this.#outcomes.hasGivenUp }
   }
 
   /** Gives up on a ledger that cannot be written: {@link stop} resolves, and what it did not take comes again. */
   abandon(): void {
-    this.#recorder.abandon()
+    this.#outcomes.abandon()
   }
 
   async #lookUp(lane: Lane, slots: readonly ObjectSlot[]): Promise<void> {
@@ -178,72 +231,33 @@ export class Dispatcher {
     }
   }
 
-  async #read(origin: Origin, slots: readonly ObjectSlot[]): Promise<void> {
-    await this.#backlog.room()
-    const lane = this.#sender.lane(origin.namespace)
-    for (const slot of slots) slot.begin()
-    const rows = slots.map((slot) => ({ id: slot.id, key: slot.key() }))
-    const read = () => this.#options.readRows(origin, rows)
-    const contents = await this.#queries.untilItWorks(`Rows of ${origin.source} could not be read`, read)
-    if (contents === null) return
-    const bytes = contents.reduce((sum, content) => sum + (content.kind === 'object' ? content.json.length : 0), 0)
-    this.#rowBytes = Math.max(1, bytes / slots.length)
-    for (const [index, slot] of slots.entries()) {
-      const content = contents[index] ?? { kind: 'unread' }
-      this.#handBack(slot, content, { force: false })
-      this.#proceed(lane, slot)
-    }
-  }
-
-  async #mark(source: string, tickets: readonly Ticket[]): Promise<void> {
-    this.#recorder.record({ deferred: [{ source, key: null, force: false }] }, 1, () => {
-      for (const ticket of tickets) ticket.settle()
-    })
-  }
-
   /** Decides the next step of an object that no step is under way for. */
   #proceed(lane: Lane, slot: ObjectSlot): void {
     const verdict = judge(slot)
     if (verdict.kind !== 'send') lane.remove(slot)
     switch (verdict.kind) {
       case 'send':
-        this.#makeReady(lane, slot, verdict.content)
+        if (!this.#kept(lane, slot)) this.#makeReady(lane, slot, verdict.content)
         break
       case 'read':
-        slot.busy = true
-        this.#queries.track(this.#reads.add(slot.origin, slot))
-        break
-      case 'settle':
-        this.#settled.unchanged += 1
-        slot.begin()
-        if (lane.inDoubt.size > 0) lane.inDoubt.delete(slot.id)
-        this.#finish(lane, slot)
+        if (!this.#kept(lane, slot)) this.#reads.add(slot)
         break
       case 'park':
-        this.#park(lane, slot, verdict.error, null)
+        this.#outcomes.parked(lane, slot, verdict.error, null)
         break
-      case 'unpark': {
-        const unparked = [{ namespace: lane.namespace, id: slot.id }]
-        const known: KnownObject | null = slot.known?.requestId == null ? null : { ...slot.known, state: 'accepted' }
-        this.#record(lane, slot, { unparked }, known)
-        break
-      }
-      case 'forget': {
-        const unparked = [{ namespace: lane.namespace, id: slot.id, forget: true }]
-        slot.inDoubt = false
-        lane.inDoubt.delete(slot.id)
-        const known: KnownObject | null =
-          slot.known == null ? null : { ...slot.known, state: 'accepted', fingerprint: null }
-        this.#record(lane, slot, { unparked }, known)
-        break
-      }
-      case 'defer': {
-        const key = verdict.what === 'key' ? slot.key() : null
-        const force = key !== null && (slot.force || slot.replayed)
-        const deferred = [{ source: slot.origin.source, key, force }]
-        this.#record(lane, slot, { deferred }, slot.known ?? null)
-      }
+      default:
+        this.#outcomes.conclude(lane, slot, verdict)
     }
+  }
+
+  /** Where it is to be kept rather than delivered: the key stands for all that waits, also for each of several versions. */
+  #kept(lane: Lane, slot: ObjectSlot): boolean {
+    const { spill } = this.#options
+    if (spill === undefined || !slot.holdsWal || !spill.keeps(slot.origin)) return false
+    lane.remove(slot)
+    slot.coalesce()
+    this.#outcomes.keep(lane, slot, spill)
+    return true
   }
 
   #makeReady(lane: Lane, slot: ObjectSlot, content: ObjectContent): void {
@@ -262,42 +276,19 @@ export class Dispatcher {
         },
       )
       lane.remove(slot)
-      this.#park(lane, slot, error, null)
+      this.#outcomes.parked(lane, slot, error, null)
     } else {
       lane.put(slot, bytes + 1, this.#now())
       this.#sender.pumpSoon()
     }
   }
 
-  #accepted(lane: Lane, batch: readonly ObjectSlot[], requestId: string): void {
-    const receipt: Receipt = { namespace: lane.namespace, requestId, acceptedAt: new Date(), objects: batch }
-    this.#recorder.record({ receipts: [receipt] }, batch.length, () => {
-      this.#settled.accepted += batch.length
-      for (const slot of batch) {
-        if (slot.sending === null) continue
-        const { fingerprint, lsn } = slot.sending
-        slot.known = { state: 'accepted', requestId, fingerprint, lsn, attempts: 0 }
-        slot.failures = 0
-        slot.inDoubt = false
-        if (lane.inDoubt.size > 0) lane.inDoubt.delete(slot.id)
-        this.#finish(lane, slot)
-      }
-      this.#tellAccepted(receipt)
-    })
-  }
-
-  #tellAccepted({ namespace, requestId, acceptedAt, objects }: Receipt): void {
-    const { events } = this.#options
-    if (events?.has('accepted') !== true) return
-    events.emit('accepted', { namespace, requestId, objectIds: objects.map(({ id }) => id), acceptedAt })
-  }
-
-  /** A newer state that waits has its own chance; else the object is parked. */
+  /** A newer state that replaces it has its own chance; else the object is parked. */
   #refused(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void {
     const superseded = slot.waiting !== null
     this.#takeBack(lane, slot, { ambiguous: status === null || status >= 500 })
     if (superseded) this.#proceed(lane, slot)
-    else this.#park(lane, slot, error, status)
+    else this.#outcomes.parked(lane, slot, error, status)
   }
 
   /** If the API may have what was sent, whatever comes next must not be taken for unchanged. */
@@ -308,56 +299,7 @@ export class Dispatcher {
       slot.inDoubt = true
       lane.inDoubt.add(slot.id)
     }
-    this.#handBack(slot, sending, { force: ambiguous })
-  }
-
-  #handBack(slot: ObjectSlot, content: Content, options: { readonly force: boolean }): void {
-    slot.handBack(content, options)
+    slot.handBack(sending, { force: ambiguous })
     this.#backlog.count(slot)
-  }
-
-  #park(lane: Lane, slot: ObjectSlot, error: SyncError, status: number | null): void {
-    const { parked, known } = park(lane.namespace, slot, { error, status }, this.#options.parking)
-    const { namespace, source, attempts, retryAt } = parked
-    const { state } = known
-    const told = { namespace, source, state, code: error.code, status, attempts }
-    this.#options.logger.warn('An object was refused and parked', told)
-    this.#settled.parked += 1
-    slot.failures = 0
-    this.#record(lane, slot, { parked: [parked] }, known, () => {
-      const { code, message } = error
-      const facts = { namespace, objectId: slot.id, state, error: { code, status, message }, retryAt }
-      this.#options.events?.emit('parked', facts)
-    })
-  }
-
-  /** Records what became of the waiting state, without a request. */
-  #record(
-    lane: Lane,
-    slot: ObjectSlot,
-    records: Partial<Records>,
-    known: KnownObject | null,
-    onDurable?: () => void,
-  ): void {
-    slot.begin()
-    this.#backlog.count(slot)
-    this.#recorder.record(records, 1, () => {
-      slot.known = known
-      this.#finish(lane, slot)
-      onDurable?.()
-    })
-  }
-
-  /** Settles the state that was under way; what arrived meanwhile is next. */
-  #finish(lane: Lane, slot: ObjectSlot): void {
-    const tickets = slot.finish()
-    if (slot.waiting === null) {
-      lane.slots.delete(slot.id)
-      this.#backlog.release(slot)
-    } else {
-      this.#backlog.count(slot)
-      this.#proceed(lane, slot)
-    }
-    for (const ticket of tickets) ticket.settle()
   }
 }

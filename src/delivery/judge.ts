@@ -1,5 +1,5 @@
 import type { SyncError } from '../errors.js'
-import type { KnownObject, Seen } from './ports.js'
+import type { Content, KnownObject, Seen } from './ports.js'
 import type { ObjectContent, ObjectSlot } from './slot.js'
 
 /** What to do with an object's waiting state, given what is known of it. */
@@ -20,7 +20,7 @@ export type Verdict =
 export function judge(slot: ObjectSlot): Verdict {
   const { waiting, origin } = slot
   const known = slot.known ?? null
-  if (waiting === null) return { kind: 'settle' }
+  if (waiting === null || (origin.every === true && isRecorded(waiting, known))) return { kind: 'settle' }
   switch (waiting.kind) {
     case 'unread':
       return { kind: 'read' }
@@ -55,15 +55,23 @@ function withoutGrave(slot: ObjectSlot, known: KnownObject | null): 'settle' | '
   return known.state === 'accepted' ? 'settle' : 'unpark'
 }
 
+/** Where each version is sent: one that came again, and was accepted or is older than what was. */
+function isRecorded(waiting: Content, known: KnownObject | null): boolean {
+  if (known === null || known.lsn === null) return false
+  const ofWal =
+    waiting.kind === 'unread' || ((waiting.kind === 'object' || waiting.kind === 'gone') && waiting.by === 'wal')
+  return ofWal && waiting.lsn != null && waiting.lsn <= known.lsn
+}
+
 /** Whether SafetyKit may have something else than the ledger says: then what is unchanged is sent all the same. */
 const isDoubted = (slot: ObjectSlot, seen: Seen): boolean => slot.force || (slot.replayed && seen.by === 'read')
 
 /**
- * Whether a newer state may have been sent already. Older than what was accepted, it is a change that came again, or one
+ * Whether a newer state may have been sent already; never where each version is sent. Older than what was accepted, it is a change that came again, or one
  * that a read of the row had seen; replayed, the process that died may have sent what came after it. The row knows.
  */
 const mayBeOutdated = (slot: ObjectSlot, seen: Seen, known: KnownObject | null): boolean =>
-  seen.by === 'wal' && (slot.replayed || isOlder(seen, known))
+  slot.origin.every !== true && seen.by === 'wal' && (slot.replayed || isOlder(seen, known))
 
 const isOlder = (seen: Seen, known: KnownObject | null): boolean =>
   seen.lsn !== null && known !== null && known.lsn !== null && seen.lsn < known.lsn

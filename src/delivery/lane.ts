@@ -24,6 +24,10 @@ export class Lane {
   #notBeforeMs = 0
   /** As the API asked for by `Retry-After`: a success of a request that was under way does not take it back. */
   #askedNotBeforeMs = 0
+  /** Since when requests have no answer that decides about their objects; `null` where all have one. */
+  #unansweredSinceMs: number | null = null
+  #answeredMs = Number.NEGATIVE_INFINITY
+  #failedMs = Number.NEGATIVE_INFINITY
   /** When the last request that was accepted started. */
   #lastSuccessMs = Number.NEGATIVE_INFINITY
 
@@ -80,6 +84,32 @@ export class Lane {
     return batch
   }
 
+  /** Since when nothing gets through although there is something to send; `null` where it does. */
+  get stuckSinceMs(): number | null {
+    return this.slots.size === 0 ? null : this.#unansweredSinceMs
+  }
+
+  /** Whether objects have got through since `sinceMs`, and no request has failed for `calmMs`. */
+  isCalm({ sinceMs, calmMs, nowMs }: { sinceMs: number; calmMs: number; nowMs: number }): boolean {
+    return this.#answeredMs > sinceMs && this.#failuresInARow === 0 && nowMs - this.#failedMs >= calmMs
+  }
+
+  /** A request is on its way. */
+  asked(nowMs: number): void {
+    this.#unansweredSinceMs ??= nowMs
+  }
+
+  /** The API took what a request held, or refused it. */
+  answered(nowMs: number): void {
+    this.#answeredMs = nowMs
+    this.#unansweredSinceMs = this.inFlight > 1 ? nowMs : null
+  }
+
+  /** Nothing is left to send: what failed is a thing of the past. */
+  emptied(): void {
+    this.#unansweredSinceMs = null
+  }
+
   succeeded(startedMs: number): void {
     this.#failuresInARow = 0
     this.#notBeforeMs = 0
@@ -91,6 +121,7 @@ export class Lane {
    * moment with sixteen requests in flight is not sixteen failures in a row.
    */
   failed(options: { startedMs: number; nowMs: number; retryAfterMs: number | null; random: () => number }): void {
+    this.#failedMs = options.nowMs
     if (this.#failuresInARow === 0 || options.startedMs >= this.#notBeforeMs) {
       const bounds = { baseMs: this.#settings.retryBaseMs, maxMs: this.#settings.retryMaxMs }
       this.#notBeforeMs = options.nowMs + backoffMs(this.#failuresInARow, bounds, options.random)

@@ -18,7 +18,8 @@ export interface Seen {
  *
  * - `object`: its content.
  * - `gone`: deleted, or no longer selected by `where`.
- * - `unread`: something changed; the row is read before it is sent.
+ * - `unread`: something changed; the row is read before it is sent. `lsn` is that of a change of which the WAL does not
+ *   hold all.
  * - `invalid`: the mapping could not make an object of it; it is parked.
  * - `unfit`: the mapping names what the table no longer has; the key is kept in `dirty` until it fits again.
  * - `lost`: the key is none of the table's any more, so the whole table is marked for a scan.
@@ -26,7 +27,7 @@ export interface Seen {
 export type Content =
   | ({ readonly kind: 'object'; readonly json: string; readonly fingerprint: string } & Seen)
   | ({ readonly kind: 'gone' } & Seen)
-  | { readonly kind: 'unread' }
+  | { readonly kind: 'unread'; readonly lsn?: Lsn }
   | { readonly kind: 'invalid'; readonly error: SyncError }
   | { readonly kind: 'unfit' }
   | { readonly kind: 'lost' }
@@ -40,10 +41,14 @@ export interface Origin {
   readonly keyOf: ((id: string) => RowKey) | null
   /** What is sent for a row that is gone; `null` where deletes are ignored. */
   readonly tombstone: ((id: string) => MappedObject) | null
+  /** Each version that the WAL brings is sent, in its order, and none is left out for a newer one. Default: `false`. */
+  readonly every?: boolean
 }
 
 /** Told once the ledger says, durably, what became of a change: accepted, unchanged, parked, or kept in `dirty`. */
 export interface Ticket {
+  /** The change stands in `dirty`, so that no WAL has to be kept for it. Default: `false`. */
+  readonly kept?: boolean
   settle(): void
 }
 
@@ -135,6 +140,19 @@ export interface LedgerPort {
   lookup(namespace: string, ids: readonly string[]): Promise<readonly (KnownObject | null)[]>
   /** Records in one transaction; resolves once it is durable. */
   record(records: Records): Promise<void>
+}
+
+/** Decides for which objects changes are kept as keys in `dirty`, since they cannot be delivered for now. */
+export interface SpillPort {
+  /** Asked whenever something of an object could be sent or read that only the WAL holds. */
+  keeps(origin: Origin): boolean
+  /** Told of each key that is handed over. */
+  kept(): void
+  /**
+   * Resolves once a process that starts after this one was killed would know that what is in `dirty` by now may have been
+   * sent without being recorded.
+   */
+  doubtKeys(): Promise<void>
 }
 
 /** Reads rows by key, as they are now: contents aligned with the keys, of any kind but `unread`. */

@@ -76,6 +76,10 @@ export class Sender {
     return false
   }
 
+  lanes(): Iterable<Lane> {
+    return this.#lanes.values()
+  }
+
   lane(namespace: string): Lane {
     let lane = this.#lanes.get(namespace)
     if (lane === undefined) {
@@ -180,8 +184,10 @@ export class Sender {
     }
     this.counts.requests += 1
     this.counts.sentObjects += batch.length
-    const outcome = await this.#options.client.add(lane.namespace, addBody(jsons))
+    lane.asked(this.#options.nowMs())
+    const outcome = await this.#options.client.add(lane.namespace, addBody(jsons), batch.length)
     const facts = { namespace: lane.namespace, objects: batch.length }
+    if (outcome.kind === 'accepted' || outcome.kind === 'rejected') lane.answered(this.#options.nowMs())
     switch (outcome.kind) {
       case 'accepted':
         lane.succeeded(startedMs)

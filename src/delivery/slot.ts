@@ -1,6 +1,8 @@
 import type { RowKey } from '../capture/change.js'
 import { SyncError } from '../errors.js'
+import type { Lsn } from '../lsn.js'
 import type { Arrival, Content, KnownObject, Origin, Ticket } from './ports.js'
+import { Versions } from './versions.js'
 
 export type ObjectContent = Extract<Content, { kind: 'object' }>
 
@@ -14,7 +16,8 @@ const noTickets: Ticket[] = []
 
 /**
  * The place of one object, (namespace, id), while anything of it is waiting or in flight. It holds at most one state
- * that waits (newer ones replace it) and one that is being sent, so that an object is never in two requests.
+ * that waits (newer ones replace it, or queue up behind it where each version is sent) and one that is being sent, so that
+ * an object is never in two requests.
  */
 export class ObjectSlot {
   readonly origin: Origin
@@ -33,6 +36,8 @@ export class ObjectSlot {
   busy = false
   /** As much of {@link ObjectSlot.bytes} as the dispatcher has counted. */
   countedBytes = 0
+  /** As much of it as the WAL is kept for. */
+  countedWalBytes = 0
   /** Since when it could be sent. */
   readySinceMs = 0
   /** Requests in a row that held this object and failed in a way that is retried. */
@@ -44,23 +49,48 @@ export class ObjectSlot {
   #begunTickets: Ticket[] | null = null
   #begunForce = false
   #begunReplayed = false
+  #begunHoldsWal = false
+  #begunVersion: Lsn | null = null
   /** An earlier process may have sent the waiting state, or one that it has replaced. */
   #replayed = false
+  /** Some of the waiting state stands nowhere but in the WAL. */
+  #holdsWal = false
+  /** Where each version is sent: the position of the one that waits; `null` where it is a hint. */
+  #version: Lsn | null = null
+  /** What comes after the waiting state, where each version is sent. */
+  readonly #versions: Versions | null
   #key: RowKey | null = null
 
   constructor(origin: Origin, id: string) {
     this.origin = origin
     this.id = id
+    this.#versions = origin.every === true ? new Versions() : null
   }
 
   /** Takes a newer state in; see {@link Arrival} for what `replayed` guards against. */
   take(arrival: Arrival): void {
-    const { content } = arrival
+    if (this.#versions === null || (this.waiting === null && this.#begunTickets === null)) this.#takeIn(arrival)
+    else this.#versions.add(arrival)
+  }
+
+  /** Takes in all that is queued, as where only the newest version is sent. Returns how many versions that leaves out. */
+  coalesce(): number {
+    const left = this.#versions?.length ?? 0
+    for (const arrival of this.#versions?.all() ?? []) this.#takeIn(arrival)
+    return left
+  }
+
+  #takeIn(arrival: Arrival): void {
+    const { content, ticket } = arrival
     const before = this.waiting
     if (arrival.key !== null) this.#key = arrival.key
     // An array that is made full takes a fifth of one that is pushed to.
-    if (this.tickets.length === 0) this.tickets = [arrival.ticket]
-    else this.tickets.push(arrival.ticket)
+    if (this.tickets.length === 0) this.tickets = [ticket]
+    else this.tickets.push(ticket)
+    if (ticket.kept !== true) {
+      this.#holdsWal = true
+      this.#version = 'lsn' in content ? (content.lsn ?? null) : null
+    }
     this.force ||= arrival.force
     if (this.#mayBeAnotherState(arrival)) {
       this.force = true
@@ -83,20 +113,46 @@ export class ObjectSlot {
     this.#begunTickets = this.tickets
     this.#begunForce = this.force
     this.#begunReplayed = this.#replayed
+    this.#begunHoldsWal = this.#holdsWal
+    this.#begunVersion = this.#version
     this.busy = true
     this.waiting = null
     this.tickets = noTickets
     this.force = false
     this.#replayed = false
+    this.#holdsWal = false
+    this.#version = null
   }
 
-  /** The step is done with its state. Returns the tickets to settle. */
+  /** The step is done with its state; the next one, if any, is waiting. Returns the tickets to settle. */
   finish(): readonly Ticket[] {
     const tickets = this.#begunTickets ?? noTickets
-    this.#begunTickets = null
-    this.sending = null
-    this.busy = false
+    this.#end()
+    if (this.waiting === null) this.#takeNext()
     return tickets
+  }
+
+  /** What was read of the row. */
+  handBackRead(content: Content): void {
+    const versions = this.#versions
+    if (versions === null) {
+      this.handBack(content, { force: false })
+    } else if (this.#begunVersion !== null) {
+      // The version of which the WAL did not hold all: what was read is in its place, before those that wait.
+      const lsn = this.#begunVersion
+      const read = content.kind === 'object' || content.kind === 'gone' ? { ...content, lsn } : content
+      this.handBack(read, { force: false })
+      this.#version = lsn
+    } else if (versions.length === 0) {
+      this.handBack(content, { force: false })
+    } else {
+      const { origin, id } = this
+      const hint = { origin, id, key: this.#key, content: { kind: 'unread' } as const }
+      const flags = { force: this.#begunForce, replayed: this.#begunReplayed }
+      for (const ticket of this.#begunTickets ?? noTickets) versions.add({ ...hint, ...flags, ticket })
+      this.#end()
+      this.#takeNext()
+    }
   }
 
   /** The step hands back a state (what was read, or what did not get through); a newer one that arrived may replace it. */
@@ -107,9 +163,26 @@ export class ObjectSlot {
     this.tickets = begun === null ? this.tickets : begun.concat(this.tickets)
     this.force ||= options.force || (begun !== null && this.#begunForce)
     this.#replayed ||= begun !== null && this.#begunReplayed
+    this.#holdsWal ||= begun !== null && this.#begunHoldsWal
+    this.#version ??= this.#begunVersion
+    this.#end()
+  }
+
+  #end(): void {
     this.#begunTickets = null
+    this.#begunHoldsWal = false
+    this.#begunVersion = null
     this.sending = null
     this.busy = false
+  }
+
+  #takeNext(): void {
+    for (const arrival of this.#versions?.next() ?? []) this.#takeIn(arrival)
+  }
+
+  /** Whether something of it stands nowhere but in the WAL. */
+  get holdsWal(): boolean {
+    return this.#holdsWal || this.#begunHoldsWal || (this.#versions?.length ?? 0) > 0
   }
 
   get replayed(): boolean {
@@ -130,7 +203,8 @@ export class ObjectSlot {
   /** The memory it holds, about. */
   bytes(): number {
     const json = (this.waiting?.kind === 'object' ? this.waiting.json.length : 0) + (this.sending?.json.length ?? 0)
-    return slotBytes + json + ticketBytes * (this.tickets.length + (this.#begunTickets?.length ?? 0))
+    const tickets = this.tickets.length + (this.#begunTickets?.length ?? 0)
+    return slotBytes + json + ticketBytes * tickets + (this.#versions?.bytes ?? 0)
   }
 }
 

@@ -59,8 +59,10 @@ async function flushed(parts: FlushParts, timeoutMs: number): Promise<Flushed> {
     keys.push(...found.keys)
     left = scanned ? await settle(waiting, found, until) : Math.max(1, await waiting.scansOf(atCall.marked))
   }
+  const flushed = { ...(await outcome(parts, keys)), settled: left === 0, waiting: left }
+  // The last thing of all: soon after it, the worker would look again.
   if (left === 0) await parts.rest()
-  return { ...(await outcome(parts, keys)), settled: left === 0, waiting: left }
+  return flushed
 }
 
 type Until = (done: () => Promise<boolean>) => Promise<boolean>

@@ -5,6 +5,7 @@ import type { EventSink } from '../events.js'
 import type { Logger } from '../logger.js'
 import { checkInstalled } from '../pipeline/check-installed.js'
 import { startPipeline } from '../pipeline.js'
+import { detached } from '../tracing.js'
 import { type ExtensionOptions, given, urlOf } from './options.js'
 import type { Running } from './worker.js'
 
@@ -46,6 +47,8 @@ export async function start({
       if (resolved.strict) throw problem
       tell(problem)
     }
-    return api === null ? null : startPipeline({ resolved, databaseUrl, ...api, logger, events, signal })
+    if (api === null) return null
+    // The operation that came first has a trace of its own, of which the deliveries for later ones are no part.
+    return detached(() => startPipeline({ resolved, databaseUrl, ...api, logger, events, signal }))
   })
 }

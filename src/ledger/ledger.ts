@@ -1,6 +1,8 @@
 import pg from 'pg'
 import type { KnownObject, LedgerPort, Records } from '../delivery/ports.js'
 import { parseLsn } from '../lsn.js'
+import type { Meter } from '../meter.js'
+import { traced } from '../tracing.js'
 import { type Queryable, textArray } from './postgres.js'
 import { Recording } from './record.js'
 
@@ -10,10 +12,12 @@ export class Ledger implements LedgerPort {
   readonly #schema: string
   readonly #recording: Recording
   readonly #lookup: string
+  readonly #meter: Meter | undefined
 
   /** @param options.schema the schema's name, unquoted. */
-  constructor(options: { readonly pool: Queryable; readonly schema: string }) {
+  constructor(options: { readonly pool: Queryable; readonly schema: string; readonly meter?: Meter | undefined }) {
     this.#pool = options.pool
+    this.#meter = options.meter
     this.#schema = pg.escapeIdentifier(options.schema)
     this.#recording = new Recording(this.#schema)
     this.#lookup = `SELECT object_id, state, request_id, fingerprint, lsn::text, attempts FROM ${this.#schema}.objects
@@ -29,7 +33,24 @@ export class Ledger implements LedgerPort {
   }
 
   record(records: Records): Promise<void> {
-    return this.#recording.write(this.#pool, records)
+    const attributes = {
+      'safetykit.requests': records.receipts.length,
+      'safetykit.objects': records.receipts.reduce((sum, { objects }) => sum + objects.length, 0),
+      'safetykit.parked': records.parked.length,
+      'safetykit.deferred': records.deferred.length,
+    }
+    return traced('safetykit.record', { root: true, attributes }, async () => {
+      const startedMs = performance.now()
+      const told = (outcome: 'committed' | 'failed'): void =>
+        this.#meter?.recorded({ outcome, seconds: (performance.now() - startedMs) / 1_000 })
+      try {
+        await this.#recording.write(this.#pool, records)
+      } catch (error) {
+        told('failed')
+        throw error
+      }
+      told('committed')
+    })
   }
 
   /**

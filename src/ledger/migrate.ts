@@ -4,6 +4,7 @@ import { sideTables } from './migrations/001-side-tables.js'
 import { leases } from './migrations/002-leases.js'
 import { backfillAndResults } from './migrations/003-backfill-and-results.js'
 import { heartbeats } from './migrations/004-heartbeats.js'
+import { submissionsByTime } from './migrations/005-submissions-by-time.js'
 import type { Queryable } from './postgres.js'
 
 /** In order; the number is the version. Never edited once released, only added to. */
@@ -16,6 +17,7 @@ const migrations: readonly {
   { version: 2, name: 'leases', sql: leases },
   { version: 3, name: 'imports and results', sql: backfillAndResults },
   { version: 4, name: 'heartbeats', sql: heartbeats },
+  { version: 5, name: 'submissions by time', sql: submissionsByTime },
 ]
 
 /** The version of the side tables that this package works with. */

@@ -82,9 +82,10 @@ const findConflicts = (schema: string): string => `
   WHERE known.request_id IS DISTINCT FROM sent.request_id
     OR ${mayHaveBeenOvertaken(schema, 'sent.expected', 'sent.accepted_at')}`
 
+/** When it is tried again is said by the database's clock, as it is asked by it. */
 const recordParked = (schema: string): string => `
   INSERT INTO ${schema}.objects AS known (namespace, object_id, source, state, attempts, retry_at, error, key)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+  VALUES ($1, $2, $3, $4, $5, clock_timestamp() + $6::double precision * interval '1 millisecond', $7, $8)
   ON CONFLICT (namespace, object_id) DO UPDATE
   SET source = excluded.source, state = excluded.state, attempts = excluded.attempts, retry_at = excluded.retry_at,
       error = excluded.error, key = excluded.key`
@@ -251,7 +252,8 @@ function parkedValues(parked: ParkedObject): unknown[] {
   const error = JSON.stringify({ code, status, message: storable(message), hint, at, fingerprint })
   const state = parked.retryAt === null ? 'dead' : 'parked'
   const key = JSON.stringify(parked.key)
-  return [parked.namespace, parked.id, parked.source, state, parked.attempts, parked.retryAt, error, key]
+  const waitMs = parked.retryAt === null ? null : parked.retryAt.getTime() - Date.now()
+  return [parked.namespace, parked.id, parked.source, state, parked.attempts, waitMs, error, key]
 }
 
 const dirtyValues = (keys: readonly DeferredKey[]): unknown[] => [

@@ -39,7 +39,7 @@ export function columnMistakes(mapping: Mapping, table: CatalogTable): Mistake[]
     if (column.notNull || table.primaryKey.some((key) => key.name === name)) return []
     const message = `the id column ${name} can be null, and an object without an id cannot be sent`
     const hint = `ALTER TABLE ${sqlName(table)} ALTER COLUMN ${escapeIdentifier(name)} SET NOT NULL`
-    return [{ path: `${mapping.path}.id`, message, hint }]
+    return [{ path: `${mapping.path}.id`, message, hint, sql: hint }]
   })
   return [...fields, ...ids]
 }

@@ -13,7 +13,8 @@ export function shapeMistakes(table: CatalogTable, mappings: readonly Mapping[])
   if (table.primaryKey.length > 0) return []
   const message = `the table ${plainName(table)} has no primary key, by which its rows are known`
   const columns = keyCandidate(table, mappings)
-  return [mistake(mappings, message, `ALTER TABLE ${sqlName(table)} ADD PRIMARY KEY (${columns})`)]
+  const sql = `ALTER TABLE ${sqlName(table)} ADD PRIMARY KEY (${columns ?? '…'})`
+  return [columns === null ? mistake(mappings, message, sql) : mendedBySql(mappings, message, sql)]
 }
 
 /** Why logical replication cannot capture a table: its rows are not in the WAL, or its deletes do not say of which row. */
@@ -22,11 +23,14 @@ export function captureMistakes(table: CatalogTable, mappings: readonly Mapping[
   const outside = stores.flatMap((store): Mistake[] => {
     if (store.kind === 'foreign table') {
       const detach = `ALTER TABLE ${sqlName(table)} DETACH PARTITION ${sqlName(store)}`
-      return [mistake(mappings, `the partition ${plainName(store)} is a foreign table, and not in this WAL`, detach)]
+      return [
+        mendedBySql(mappings, `the partition ${plainName(store)} is a foreign table, and not in this WAL`, detach),
+      ]
     }
     if (store.persistence === 'permanent') return []
-    const logged = store.persistence === 'unlogged' ? `ALTER TABLE ${sqlName(store)} SET LOGGED` : undefined
-    return [mistake(mappings, `the table ${plainName(store)} is ${store.persistence}, and so not in the WAL`, logged)]
+    const message = `the table ${plainName(store)} is ${store.persistence}, and so not in the WAL`
+    if (store.persistence === 'temporary') return [mistake(mappings, message, undefined)]
+    return [mendedBySql(mappings, message, `ALTER TABLE ${sqlName(store)} SET LOGGED`)]
   })
   return [...outside, ...identityMistakes(table, stores, mappings)]
 }
@@ -61,24 +65,33 @@ function identityMistakes(
   // Under DEFAULT a primary key is missing only where it is deferrable: then nothing less than FULL holds it.
   const keyIsEnough = tombstoneIds.every((name) => primaryKey.includes(name))
   const identity = keyIsEnough && unfit.every((store) => store.replicaIdentity !== 'default') ? 'DEFAULT' : 'FULL'
-  return [mistake(mappings, message, alterIdentity(table, unfit, identity))]
+  const sql = alterIdentity(table, unfit, identity)
+  return [unfit.length < shownTables ? mendedBySql(mappings, message, sql) : mistake(mappings, message, sql)]
 }
+
+/** So many are named in a hint. */
+const shownTables = 10
 
 /** Partitions do not take over the root's replica identity, and the root's is what the stream describes. */
 function alterIdentity(table: CatalogTable, unfit: readonly CatalogPartition[], identity: string): string {
   const tables = [...new Set([table, ...unfit])]
-  const shown = tables.slice(0, 10).map((one) => `ALTER TABLE ${sqlName(one)} REPLICA IDENTITY ${identity}`)
-  const rest = tables.length > 10 ? `; and the same for ${tables.length - 10} more partitions` : ''
+  const shown = tables.slice(0, shownTables).map((one) => `ALTER TABLE ${sqlName(one)} REPLICA IDENTITY ${identity}`)
+  const rest = tables.length > shownTables ? `; and the same for ${tables.length - shownTables} more partitions` : ''
   return `${shown.join('; ')}${rest}`
 }
 
-function keyCandidate(table: CatalogTable, mappings: readonly Mapping[]): string {
+function keyCandidate(table: CatalogTable, mappings: readonly Mapping[]): string | null {
   const known = new Set(table.columns.map((column) => column.name))
   const ids = mappings.map((mapping) => mapping.id.columns).find((columns) => columns?.every((name) => known.has(name)))
   if (ids !== undefined && ids !== null) return ids.map(escapeIdentifier).join(', ')
-  return known.has('id') ? escapeIdentifier('id') : '…'
+  return known.has('id') ? escapeIdentifier('id') : null
 }
 
 function mistake(mappings: readonly Mapping[], message: string, hint: string | undefined): Mistake {
   return { path: mappings[0]?.path ?? 'mappings', message, hint }
 }
+
+const mendedBySql = (mappings: readonly Mapping[], message: string, sql: string): Mistake => ({
+  ...mistake(mappings, message, sql),
+  sql,
+})

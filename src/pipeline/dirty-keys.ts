@@ -1,6 +1,7 @@
 import { type DirtyKey, DirtyQueue, type DirtyQueueOptions, type Waiting } from '../capture/dirty.js'
 import type { Arrival, Ticket } from '../delivery/ports.js'
 import { partitions } from '../ledger/leases.js'
+import { type ChangeCounts, noChanges } from './change-counts.js'
 import type { Sources } from './sources.js'
 
 interface DirtyKeysOptions extends Pick<DirtyQueueOptions, 'pool' | 'schema' | 'attend' | 'logger'> {
@@ -9,6 +10,7 @@ interface DirtyKeysOptions extends Pick<DirtyQueueOptions, 'pool' | 'schema' | '
   readonly doubts: KeyDoubts
   readonly arrive: (arrival: Arrival) => void
   readonly markTable: (source: string, ticket: Ticket) => void
+  readonly changes?: ChangeCounts | undefined
 }
 
 export interface KeyDoubts {
@@ -22,10 +24,12 @@ export class DirtyKeys {
   readonly #options: DirtyKeysOptions
   readonly #queue: DirtyQueue
   readonly #running: Promise<void>
+  readonly #changes: ChangeCounts
 
   constructor(options: DirtyKeysOptions) {
     const { pool, schema, attend, logger } = options
     this.#options = options
+    this.#changes = options.changes ?? noChanges()
     this.#queue = new DirtyQueue({
       pool,
       schema,
@@ -69,6 +73,7 @@ export class DirtyKeys {
   async #onKeys(keys: readonly DirtyKey[]): Promise<void> {
     // In the order of their marks, so the last is the newest.
     await this.#options.doubts.cover(keys.at(-1)?.seq ?? 0n)
+    this.#changes.key += keys.length
     for (const key of keys) this.#onKey(key)
   }
 
@@ -91,6 +96,7 @@ function settledAfter(count: number, settle: () => void): Ticket {
   let left = count
   if (count === 0) settle()
   return {
+    kept: true,
     settle: () => {
       left -= 1
       if (left === 0) settle()

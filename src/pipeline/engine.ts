@@ -5,12 +5,16 @@ import type { SyncError } from '../errors.js'
 import type { EventSink } from '../events.js'
 import type { Ledger } from '../ledger/ledger.js'
 import type { Logger } from '../logger.js'
+import type { ChangeCounts } from './change-counts.js'
 import type { Databases } from './databases.js'
+import type { EngineState } from './engine-state.js'
 import { rowsReader } from './read-rows.js'
 import type { Sources } from './sources.js'
 
 /** What every way of noticing changes works with. */
 export interface Parts {
+  /** Tells this process from others that deliver: a UUID. */
+  readonly process: string
   readonly resolved: ResolvedSync
   readonly databaseUrl: string
   readonly databases: Databases
@@ -21,15 +25,30 @@ export interface Parts {
   readonly proxy: ClientOptions['proxy']
   readonly events: EventSink | undefined
   readonly logger: Logger
+  /** Is added to. Default: nobody counts. */
+  readonly changes?: ChangeCounts | undefined
   /** Aborted when no more is to be taken. */
   readonly signal: AbortSignal
   /** Ends everything with an error that only a person can mend. */
   fail(error: SyncError): void
 }
 
+/** What an engine holds right now. */
+export interface EngineLoad {
+  readonly requestsInFlight: number
+  /** As many as the API takes at present. */
+  readonly maxRequestsInFlight: number
+  /** The memory of what waits or is in flight, about. */
+  readonly pendingBytes: number
+  /** Leases that are this process' own; 0 with replication, where the slot is. */
+  readonly leases: number
+}
+
 /** One way in which changes come, from its start until what is in flight is settled. */
 export interface Engine {
   readonly counts: DispatchCounts
+  readonly state: EngineState
+  readonly load: EngineLoad
   /** Until the signal is aborted; then it ends in the order in which nothing can be lost. */
   run(): Promise<void>
   /** Something was written: looks at once. */
@@ -42,7 +61,7 @@ export interface Engine {
 
 export function openDispatcher(
   parts: Parts,
-  hooks: Pick<DispatchOptions, 'beforeSend' | 'onPendingBytes'>,
+  hooks: Pick<DispatchOptions, 'beforeSend' | 'onPendingBytes' | 'spill'>,
 ): Dispatcher {
   const { client, ledger, databases, sources, resolved, events, logger } = parts
   return new Dispatcher({
@@ -56,6 +75,11 @@ export function openDispatcher(
     events,
     logger,
   })
+}
+
+export function loadOf(dispatcher: Dispatcher, leases: number): EngineLoad {
+  const { concurrency, pendingBytes } = dispatcher
+  return { requestsInFlight: concurrency.inFlight, maxRequestsInFlight: concurrency.limit, pendingBytes, leases }
 }
 
 export const aborted = (signal: AbortSignal): Promise<void> =>

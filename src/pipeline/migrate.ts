@@ -82,6 +82,11 @@ async function markGap(ledger: Queryable, schema: string, sources: readonly Sour
   return rows.map(({ source }) => `Marked ${String(source)} for a scan: changes may have been missed`)
 }
 
+/** Marks tables as a whole: a scan finds what was missed. */
+export async function markTables(ledger: Queryable, schema: string, sources: readonly string[]): Promise<void> {
+  await ledger.query(`INSERT INTO ${escapeIdentifier(schema)}.dirty (source) SELECT unnest($1::text[])`, [sources])
+}
+
 /** A slot that nobody reads keeps WAL until the disk is full. Whether it can go, only a person knows. */
 async function tellOfSlot(client: ClientBase, { slot, publication }: ResolvedSync, logger: Logger): Promise<void> {
   const state = await inspectSlot(client, slot.name)

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { EvaluationStore } from '../ledger/evaluations.js'
 import { LeaseStore } from '../ledger/leases.js'
 import type { Queryable } from '../ledger/postgres.js'
@@ -10,22 +9,27 @@ import { Intake } from '../results/intake.js'
 import { Poller } from '../results/poll.js'
 import { WaitingWebhooks } from '../results/waiting-webhooks.js'
 import type { Parts } from './engine.js'
+import { Lease } from './lease.js'
 import type { Sources } from './sources.js'
 
 /** Of all processes on a database, the one that has it follows the requests. */
 const leaseName = 'results'
 
+export interface Following {
+  /** Leaves it to whoever looks next; for a process that may be frozen now. */
+  rest(): Promise<void>
+  stop(): Promise<void>
+}
+
 /**
  * Follows the requests that SafetyKit has not finished, and brings the evaluations back to the objects.
  * @param onKeys keys were put into `dirty`.
  */
-export function followRequests(parts: Parts, onKeys: () => void): { stop(): Promise<void> } {
+export function followRequests(parts: Parts, onKeys: () => void): Following {
   const { resolved, databases, sources, client, proxy, events, logger } = parts
   const { schema, results: following, onResult } = resolved
   // What is delivered is recorded over the same few connections, and goes first.
   const db = oneAtATime(databases.ledger)
-  const leases = new LeaseStore({ pool: databases.ledger, schema })
-  const holder = randomUUID()
   const store = new ResultStore({ db, schema })
   const intake = new Intake({ store: new EvaluationStore({ db, schema }), onResult, events, logger })
   const files = new ResultFiles({ proxy })
@@ -43,14 +47,12 @@ export function followRequests(parts: Parts, onKeys: () => void): { stop(): Prom
       logger,
     }),
     waiting: new WaitingWebhooks({ store: new WebhookStore({ db, schema }), intake, logger }),
-    lease: {
-      acquire: async () => (await leases.acquire(holder, leaseName)) !== null,
-      release: () => leases.release(holder, [leaseName]),
-    },
+    lease: new Lease({ store: new LeaseStore({ pool: databases.ledger, schema }), name: leaseName }),
     onUnauthorized: (error) => parts.fail(error),
     logger,
   })
   return {
+    rest: () => poller.rest(),
     async stop() {
       await poller.stop()
       await files.close()

@@ -159,6 +159,7 @@ export class Sources {
         source: bound.source,
         keyOf: keyOfId(mapping, bound.keyColumns),
         tombstone: mapping.onDelete === 'tombstone' ? tombstone : null,
+        every: mapping.deliver === 'every',
       },
       idOf: (key) => idFromKey(mapping, primaryKey, keyAsBound(bound, key)),
     }))

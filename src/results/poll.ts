@@ -11,8 +11,8 @@ export interface PollerOptions {
   readonly store: ResultStore
   readonly follower: Follower
   readonly waiting: WaitingWebhooks
-  /** One process at a time does this. Renewed by being acquired again. */
-  readonly lease: { acquire(): Promise<boolean>; release(): Promise<void> }
+  /** One process at a time does this: `null` where it is another one; the signal is aborted once it is another one. */
+  readonly lease: { acquire(): Promise<AbortSignal | null>; release(): Promise<void> }
   /** The API refuses the key. */
   readonly onUnauthorized: (error: SyncError) => void
   readonly logger: Logger
@@ -28,7 +28,6 @@ const concurrency = 4
 const maxImports = 2
 /** Adds that are closed at once where nothing is asked for. */
 const maxClosed = 10_000
-const renewMs = 2_000
 
 /** Follows the requests that SafetyKit has not finished. Keeps no process alive. */
 export class Poller {
@@ -37,9 +36,10 @@ export class Poller {
   readonly #running: Promise<void>
   /** Imports, by request. */
   readonly #inHand = new Map<string, Promise<void>>()
-  /** Aborted when the lease is lost, or at the end. */
-  #tenure: AbortController | null = null
-  #renewal: NodeJS.Timeout | null = null
+  /** Aborted to rest, and at the end. */
+  #turn = new AbortController()
+  #looking: Promise<number> = Promise.resolve(0)
+  #resting: Promise<void> | null = null
   #failures = 0
   #restUntilMs = 0
 
@@ -50,8 +50,28 @@ export class Poller {
 
   async stop(): Promise<void> {
     this.#stopping.abort()
-    this.#tenure?.abort()
+    this.#turn.abort()
     await this.#running
+  }
+
+  /**
+   * Gives up its turn, and the lease with it: whoever looks next, in this process or another one, goes on. Resolves once it
+   * has; for a process that may be frozen then.
+   */
+  rest(): Promise<void> {
+    this.#resting ??= this.#rest().finally(() => {
+      this.#resting = null
+    })
+    return this.#resting
+  }
+
+  async #rest(): Promise<void> {
+    this.#turn.abort()
+    await this.#looking.catch(() => {})
+    await Promise.all(this.#inHand.values())
+    // Else it ends by itself.
+    await this.#options.lease.release().catch(() => {})
+    if (!this.#stopping.signal.aborted) this.#turn = new AbortController()
   }
 
   async #run(): Promise<void> {
@@ -59,10 +79,14 @@ export class Poller {
     const { logger } = this.#options
     while (!signal.aborted) {
       let waitMs = idleMs
+      const turn = this.#turn.signal
       try {
-        waitMs = await this.#look()
+        if (!turn.aborted) {
+          this.#looking = this.#look(turn)
+          waitMs = await this.#looking
+        }
       } catch (error) {
-        if (signal.aborted) break
+        if (turn.aborted) continue
         logger.error('The results of requests could not be taken, trying again', { error })
         this.#failed(null)
       }
@@ -71,19 +95,20 @@ export class Poller {
     }
     await Promise.all(this.#inHand.values())
     // Else it ends by itself.
-    await this.#release().catch(() => {})
+    await this.#options.lease.release().catch(() => {})
   }
 
   /** Returns how long to wait for the next one. */
-  async #look(): Promise<number> {
-    const { following, store, follower, waiting } = this.#options
+  async #look(turn: AbortSignal): Promise<number> {
+    const { following, store, follower, waiting, lease } = this.#options
     if (this.#inHand.size === 0 && !(await store.isAnyDue(following))) {
-      await this.#release()
+      await lease.release()
       return idleMs
     }
-    const tenure = await this.#hold()
-    if (tenure === null) return idleMs
-    await waiting.look(tenure.signal)
+    const held = await lease.acquire()
+    if (held === null || turn.aborted) return idleMs
+    const signal = AbortSignal.any([held, turn])
+    await waiting.look(signal)
     if (following === 'off' && (await store.closeAdds(maxClosed)) === maxClosed) return 0
     const due = await store.due({
       following,
@@ -94,9 +119,9 @@ export class Poller {
     if (due.some(({ expired }) => expired)) await follower.giveUp()
     const left = await this.#withoutEvaluated(due.filter(({ expired }) => !expired))
     for (const request of left.filter(({ kind }) => kind === 'import')) {
-      if (this.#inHand.size < maxImports) this.#start(request, tenure.signal)
+      if (this.#inHand.size < maxImports) this.#start(request, signal)
     }
-    await this.#ask(left.filter(({ kind }) => kind === 'add').values(), tenure.signal)
+    await this.#ask(left.filter(({ kind }) => kind === 'add').values(), signal)
     return nextLookMs(due.length, maxDue)
   }
 
@@ -153,35 +178,5 @@ export class Poller {
     if (nowMs >= this.#restUntilMs) this.#failures += 1
     const until = nowMs + restMs(this.#failures, retryAfterMs, this.#options.random ?? Math.random)
     this.#restUntilMs = Math.max(this.#restUntilMs, until)
-  }
-
-  async #hold(): Promise<AbortController | null> {
-    if (!(await this.#options.lease.acquire())) {
-      this.#letGo()
-      return null
-    }
-    this.#tenure ??= new AbortController()
-    if (this.#stopping.signal.aborted) return null
-    this.#renewal ??= setInterval(() => void this.#renew(), renewMs).unref()
-    return this.#tenure
-  }
-
-  async #renew(): Promise<void> {
-    // Where the database does not answer, nothing can be recorded either.
-    const held = await this.#options.lease.acquire().catch(() => true)
-    if (!held) this.#letGo()
-  }
-
-  async #release(): Promise<void> {
-    if (this.#tenure === null) return
-    this.#letGo()
-    await this.#options.lease.release()
-  }
-
-  #letGo(): void {
-    if (this.#renewal !== null) clearInterval(this.#renewal)
-    this.#renewal = null
-    this.#tenure?.abort()
-    this.#tenure = null
   }
 }

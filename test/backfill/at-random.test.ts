@@ -7,7 +7,7 @@ import { backfillRig, products } from './rig.js'
 /** A run that failed is repeated with `SEED=… npx vitest run test/backfill/at-random.test.ts`. */
 const seeds =
   process.env.SEED === undefined
-    ? Array.from({ length: Number(process.env.SEEDS ?? 2) }, () => Math.floor(Math.random() * 2 ** 31))
+    ? Array.from({ length: Number(process.env.SEEDS ?? 4) }, () => Math.floor(Math.random() * 2 ** 31))
     : [Number(process.env.SEED)]
 
 function randomFrom(seed: number): (below: number) => number {

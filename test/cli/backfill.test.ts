@@ -205,6 +205,15 @@ describe('safetykit-sync backfill', () => {
     for (const id of api.objects('products').keys()) expect(api.history('products', id)).toHaveLength(1)
   })
 
+  it('is stopped by one signal while the API is away at its start', async () => {
+    const api = await emulator({ faults: [{ do: { status: 503 } }] })
+    const first = start(api)
+    await soon(() => expect(api.stats.calls.settings).toBeGreaterThan(0))
+    first.kill('SIGTERM')
+    expect(await first.exited).toEqual({ code: 143, signal: null })
+    expect(first.stderr()).toContain('The same command goes on where this one was.')
+  })
+
   it('ends at once with 1 on a second signal, and the same command completes it', async () => {
     const api = await emulator()
     const stuck = api.faults.add({ do: { hang: true }, when: { path: 'add' } })

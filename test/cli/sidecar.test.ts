@@ -28,6 +28,8 @@ beforeEach(async () => {
   directory = await writeConfig({
     capture: 'replication',
     slot: { name: db.name },
+    // A request stays as the API has accepted it.
+    results: 'off',
     parking: { retryAfterMs: [3_600_000] },
     tables: { 'public.products': { namespace: 'products', fields: { title: { display_hint: { type: 'title' } } } } },
   })

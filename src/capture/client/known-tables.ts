@@ -32,7 +32,8 @@ export class KnownTables {
   /** A write has waited for what is being loaded now: no other one does. */
   #outOfPatience = false
   #missed = false
-  #again: NodeJS.Timeout | null = null
+  /** It looks again soon. */
+  #looksAgain = false
   #marking = false
 
   constructor(options: KnownTablesOptions) {
@@ -62,8 +63,10 @@ export class KnownTables {
   miss(): void {
     this.#missed = true
     // Without a write to bring it on: the last one may have been missed.
-    this.#again ??= setTimeout(() => {
-      this.#again = null
+    if (this.#looksAgain) return
+    this.#looksAgain = true
+    setTimeout(() => {
+      this.#looksAgain = false
       void this.#catchUp()
     }, againMs).unref()
   }

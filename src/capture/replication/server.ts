@@ -42,34 +42,58 @@ export async function inspectServer(client: ClientBase, slotName: string): Promi
   return state
 }
 
+/** One thing that keeps the server from serving, and what mends it. */
+export interface ServerProblem {
+  readonly concern: 'wal_level' | 'role' | 'slots' | 'senders'
+  readonly message: string
+  /** To be run by a superuser, or whoever may change the role. */
+  readonly sql: string
+  /** What is to be done after the SQL, or instead. */
+  readonly afterwards: string | null
+}
+
 /** All that keeps the server from serving; each with what mends it. Empty: fit. */
-export function serverProblems(state: ServerState): readonly SyncError[] {
-  const problems: SyncError[] = []
-  const unfit = (message: string, hint: string): void => {
-    problems.push(new SyncError('DATABASE_UNFIT', message, { hint }))
-  }
+export function findServerProblems(state: ServerState): readonly ServerProblem[] {
+  const problems: ServerProblem[] = []
   if (state.walLevel !== 'logical') {
-    unfit(`wal_level is ${state.walLevel}`, 'ALTER SYSTEM SET wal_level = logical; then restart Postgres.')
+    const message = `wal_level is ${state.walLevel}`
+    problems.push({ concern: 'wal_level', message, sql: 'ALTER SYSTEM SET wal_level = logical;', afterwards: restart })
   }
   if (!state.mayReplicate) {
     const role = escapeIdentifier(state.role)
-    unfit(
-      `The role ${role} may not replicate`,
+    const sql =
       state.grantingRole === null
         ? `ALTER ROLE ${role} REPLICATION;`
-        : `GRANT ${escapeIdentifier(state.grantingRole)} TO ${role};`,
-    )
+        : `GRANT ${escapeIdentifier(state.grantingRole)} TO ${role};`
+    problems.push({ concern: 'role', message: `The role ${role} may not replicate`, sql, afterwards: null })
   }
   if (state.slot === 'missing' && state.replicationSlots >= state.maxReplicationSlots) {
-    unfit(
-      `All ${state.maxReplicationSlots} replication slots are taken`,
-      'Raise max_replication_slots and restart Postgres, or drop a slot that nobody reads (SELECT slot_name FROM pg_replication_slots WHERE NOT active;).',
-    )
+    problems.push({
+      concern: 'slots',
+      message: `All ${state.maxReplicationSlots} replication slots are taken`,
+      sql: `ALTER SYSTEM SET max_replication_slots = ${state.maxReplicationSlots + 10};`,
+      afterwards: `${restart} Or drop a slot that nobody reads (SELECT slot_name FROM pg_replication_slots WHERE NOT active;).`,
+    })
   }
   if (state.slot !== 'active' && state.walSenders >= state.maxWalSenders) {
-    unfit(`All ${state.maxWalSenders} WAL senders are busy`, 'Raise max_wal_senders and restart Postgres.')
+    problems.push({
+      concern: 'senders',
+      message: `All ${state.maxWalSenders} WAL senders are busy`,
+      sql: `ALTER SYSTEM SET max_wal_senders = ${state.maxWalSenders + 10};`,
+      afterwards: restart,
+    })
   }
   return problems
+}
+
+const restart = 'Then restart Postgres.'
+
+/** The same as errors. */
+export function serverProblems(state: ServerState): readonly SyncError[] {
+  return findServerProblems(state).map(
+    ({ message, sql, afterwards }) =>
+      new SyncError('DATABASE_UNFIT', message, { hint: afterwards === null ? sql : `${sql} ${afterwards}` }),
+  )
 }
 
 /** Throws one `DATABASE_UNFIT` that names everything that is wrong. */

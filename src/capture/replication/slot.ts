@@ -138,13 +138,30 @@ export async function createSlot(client: ClientBase, name: string, options: Crea
   try {
     await client.query('BEGIN')
     await client.query(`SET LOCAL statement_timeout = ${Math.floor(timeoutMs)}`)
-    await client.query(`SELECT pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')`, [name])
+    const { rows } = await client.query<{ versionNum: number }>(
+      `SELECT current_setting('server_version_num')::int AS "versionNum"`,
+    )
+    // From 17 on, standbys that keep copies of slots keep one of this too, and it outlives a failover.
+    const failover = (rows[0]?.versionNum ?? 0) >= 170_000 ? ', failover => true' : ''
+    await client.query(`SELECT pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput'${failover})`, [name])
     await client.query('COMMIT')
     return true
   } catch (error) {
     await client.query('ROLLBACK').catch(() => {})
     if (codeOf(error) === '42710') return createSlot(client, name, options)
     throw createProblem(error, name)
+  }
+}
+
+/** Drops a slot that nobody reads. @throws {SyncError} `SLOT_IN_USE`, retryable, where someone still does. */
+export async function dropSlot(client: ClientBase, name: string): Promise<void> {
+  try {
+    await client.query('SELECT pg_catalog.pg_drop_replication_slot($1)', [name])
+  } catch (error) {
+    if (codeOf(error) === '42704') return
+    if (codeOf(error) !== '55006') throw error
+    const message = `The replication slot "${name}" is still being read from`
+    throw new SyncError('SLOT_IN_USE', message, { retryable: true, cause: error })
   }
 }
 

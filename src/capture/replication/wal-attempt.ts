@@ -19,6 +19,11 @@ interface ReplicationConnection {
   endCopyFrom(): void
 }
 
+interface PgInternals {
+  readonly connection: ReplicationConnection
+  readonly processID: number | null
+}
+
 interface Streaming {
   readonly connection: ReplicationConnection
   readonly gate: ReadGate
@@ -47,6 +52,9 @@ export class WalAttempt {
   #held: boolean
   #acked: Lsn = 0n
   #lastReceivedAt = 0
+  #arrived = 0
+  #walEnd: Lsn = 0n
+  #pid: number | null = null
   #lastSentAt = 0
 
   constructor(options: AttemptOptions, held: boolean) {
@@ -99,6 +107,21 @@ export class WalAttempt {
     return this.#streaming !== null
   }
 
+  /** Grows with all that brings the stream on: messages, and keepalives that tell of a further position. */
+  get arrived(): number {
+    return this.#arrived
+  }
+
+  /** The server's process at the other end; `null` before the login. */
+  get pid(): number | null {
+    return this.#pid
+  }
+
+  /** Ends the attempt as if the connection had broken. */
+  interrupt(error: SyncError): void {
+    this.#end(error)
+  }
+
   hold(): void {
     this.#held = true
     this.#streaming?.gate.hold()
@@ -147,7 +170,8 @@ export class WalAttempt {
   async #start(client: Client): Promise<unknown> {
     const { slot, publication, sessionSettings, timings } = this.#options
     const { versionNum, walSenderTimeoutMs } = await prepareSession(client, sessionSettings)
-    const connection = (client as unknown as { readonly connection: ReplicationConnection }).connection
+    const { connection, processID } = client as unknown as PgInternals
+    this.#pid = processID
     this.#prepared = { connection, liveness: { ...computeLivenessTimings(walSenderTimeoutMs), ...timings.liveness } }
     return client.query(startReplicationSql(slot, publication, versionNum))
   }
@@ -172,6 +196,7 @@ export class WalAttempt {
   }
 
   #message(lsn: string, message: PgoutputMessage): void {
+    this.#arrived += 1
     if (message.kind === 'skipped' || this.#state !== 'streaming') return
     if (message.kind === 'unreadable') throw message.error
     this.#options.consumer.onMessage(message, parseLsn(lsn))
@@ -179,6 +204,10 @@ export class WalAttempt {
 
   #keepalive(walEnd: Lsn, wantsReply: boolean): void {
     if (this.#state !== 'streaming') return
+    if (walEnd > this.#walEnd) {
+      this.#walEnd = walEnd
+      this.#arrived += 1
+    }
     this.#options.consumer.onKeepalive(walEnd)
     if (!wantsReply) return
     this.#sendStatus(false)

@@ -21,6 +21,13 @@ export interface WalStreamOptions {
   /** Stops the stream, as `stop()` does. */
   readonly signal?: AbortSignal
   readonly timings?: Partial<WalStreamTimings>
+  /**
+   * Asked about an error that no further attempt would mend: `true` where it has mended it. What it throws ends the stream,
+   * or is tried again where that may help.
+   */
+  readonly mend?: (error: SyncError, signal: AbortSignal) => Promise<boolean>
+  /** Is told of each change of the phase, with the status as it is then. */
+  readonly onStatus?: (status: WalStreamStatus) => void
   /** Between 0 and 1. Default: `Math.random`. */
   readonly random?: () => number
   /** A clock in milliseconds that never goes back. Default: `performance.now`. */
@@ -31,6 +38,8 @@ export interface WalStreamStatus {
   readonly phase: 'connecting' | 'streaming' | 'waiting' | 'stopped'
   /** Attempts that failed one after the other. */
   readonly failures: number
+  /** Connections that had begun to stream and were lost. */
+  readonly reconnects: number
   /** Why the last attempt ended; `null` while all is well. */
   readonly lastError: SyncError | null
 }
@@ -45,16 +54,23 @@ const AMBIGUOUS = new Set(['SLOT_MISSING', 'SLOT_LOST', 'SLOT_FOREIGN'])
 export class WalStream {
   readonly #options: AttemptOptions
   readonly #random: () => number
+  readonly #onStatus: (status: WalStreamStatus) => void
+  readonly #mend: (error: SyncError, signal: AbortSignal) => Promise<boolean>
   readonly #stopping = new AbortController()
   readonly #done: Promise<void>
   #attempt: WalAttempt | null = null
   #phase: WalStreamStatus['phase'] = 'connecting'
   #failures = 0
+  #reconnects = 0
+  #arrivedBefore = 0
+  #pid: number | null = null
   #lastError: SyncError | null = null
   #held = false
 
   constructor(options: WalStreamOptions) {
     this.#random = options.random ?? Math.random
+    this.#onStatus = options.onStatus ?? (() => {})
+    this.#mend = options.mend ?? (async () => false)
     this.#options = {
       connection: options.connection,
       slot: options.slot,
@@ -69,7 +85,7 @@ export class WalStream {
     options.signal?.addEventListener('abort', abort, { once: true })
     if (options.signal?.aborted) this.#stopping.abort()
     this.#done = this.#run().finally(() => {
-      this.#phase = 'stopped'
+      this.#enter('stopped')
       options.signal?.removeEventListener('abort', abort)
     })
     this.#done.catch(() => {})
@@ -84,7 +100,27 @@ export class WalStream {
   }
 
   get status(): WalStreamStatus {
-    return { phase: this.#phase, failures: this.#failures, lastError: this.#lastError }
+    return {
+      phase: this.#phase,
+      failures: this.#failures,
+      reconnects: this.#reconnects,
+      lastError: this.#lastError,
+    }
+  }
+
+  /** Grows with all that brings the stream on: messages, and keepalives that tell of a further position. */
+  get arrived(): number {
+    return this.#arrivedBefore + (this.#attempt?.arrived ?? 0)
+  }
+
+  /** The server's process that serves this stream, or did until the connection was lost; `null` before the first one. */
+  get pid(): number | null {
+    return this.#pid
+  }
+
+  /** Gives up the connection with this error, which says whether another one is made. */
+  interrupt(error: SyncError): void {
+    this.#attempt?.interrupt(error)
   }
 
   /** Reads no more from the socket. What was read already still arrives; the connection is kept alive. */
@@ -110,13 +146,21 @@ export class WalStream {
     await this.#done.catch(() => {})
   }
 
+  #enter(phase: WalStreamStatus['phase']): void {
+    this.#phase = phase
+    this.#onStatus(this.status)
+  }
+
   async #run(): Promise<void> {
     const { logger, slot, now, timings } = this.#options
     while (!this.#stopping.signal.aborted) {
-      this.#phase = 'connecting'
+      this.#enter('connecting')
       const beganAt = now()
-      const error = await this.#tryOnce()
-      if (error === null || this.#stopping.signal.aborted) return
+      const failed = await this.#tryOnce()
+      if (failed === null || this.#stopping.signal.aborted) return
+      const error = failed.retryable ? failed : await this.#mended(failed)
+      if (this.#stopping.signal.aborted) return
+      if (error === null) continue
       if (!error.retryable) {
         this.#lastError = error
         throw error
@@ -134,8 +178,17 @@ export class WalStream {
       const waitsOn = error.code === 'SLOT_IN_USE' && this.#lastError?.code === 'SLOT_IN_USE'
       logger[waitsOn ? 'debug' : 'warn']('Replication is interrupted and will be tried again', fields)
       this.#lastError = error
-      this.#phase = 'waiting'
+      this.#enter('waiting')
       await wait(delayMs, undefined, { signal: this.#stopping.signal }).catch(() => {})
+    }
+  }
+
+  /** `null` where it is mended, else what keeps it from that. */
+  async #mended(error: SyncError): Promise<SyncError | null> {
+    try {
+      return (await this.#mend(error, this.#stopping.signal)) ? null : error
+    } catch (cause) {
+      return classifyStreamError(cause)
     }
   }
 
@@ -148,10 +201,11 @@ export class WalStream {
         consumer: {
           select: (relation) => consumer.select(relation),
           onStart: () => {
-            this.#phase = 'streaming'
             this.#lastError = null
+            this.#pid = attempt.pid
             logger.info('Replication has started', { slot, publication })
             consumer.onStart()
+            this.#enter('streaming')
           },
           onMessage: (message, lsn) => consumer.onMessage(message, lsn),
           onKeepalive: (walEnd) => consumer.onKeepalive(walEnd),
@@ -166,10 +220,12 @@ export class WalStream {
       return null
     } catch (cause) {
       const error = classifyStreamError(cause)
+      if (attempt.started && !this.#stopping.signal.aborted) this.#reconnects += 1
       if (!AMBIGUOUS.has(error.code)) return error
       const { signal } = this.#stopping
       return await diagnoseStreamError(error, this.#options, { started: attempt.started, signal })
     } finally {
+      this.#arrivedBefore += attempt.arrived
       this.#attempt = null
     }
   }

@@ -7,6 +7,7 @@ import type { Logger } from '../../logger.js'
 import type { Databases } from '../databases.js'
 import { wantedPublication, withClient } from '../migrate.js'
 import type { Sources } from '../sources.js'
+import { isLost } from './mend-slot.js'
 
 interface CheckOptions {
   readonly databases: Databases
@@ -34,6 +35,8 @@ export async function checkReplication({ databases, resolved, sources, logger }:
     const slot = await inspectSlot(client, resolved.slot.name)
     const problem = slotProblem(resolved.slot.name, slot, rows[0]?.name ?? '')
     if (problem === null) return
+    // What reads the slot makes it anew, and says so.
+    if (isLost(problem) && resolved.slot.onLost === 'recreate') return
     if (problem.code !== 'SLOT_IN_USE') throw problem
     // A killed sidecar's connection takes a moment to go; another one that lives makes this one its standby.
     logger.warn(`${problem.message}; waiting for it`, { hint: problem.hint })

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { escapeIdentifier } from 'pg'
 import type { ResolvedSync } from '../../config/resolved.js'
 import { Horizon } from '../../ledger/horizon.js'
@@ -10,6 +11,7 @@ import { walPosition } from '../wal-position.js'
 /** How far the horizons jump ahead: a small update of the ledger for each 16 MiB of WAL, or 10,000 dirty keys. */
 const streamStep = 16n * 1024n * 1024n
 const dirtyStep = 10_000n
+const retryMs = 1_000
 
 interface DoubtsOptions {
   readonly databases: Pick<Databases, 'source' | 'ledger'>
@@ -28,6 +30,7 @@ export class Doubts {
   readonly #keysThrough: bigint
   readonly #ledger: Databases['ledger']
   readonly #dirtyTable: string
+  readonly #logger: Logger
 
   private constructor(
     options: DoubtsOptions,
@@ -40,6 +43,7 @@ export class Doubts {
     this.#keysThrough = dirty.previous < written.seq ? dirty.previous : written.seq
     this.#ledger = options.databases.ledger
     this.#dirtyTable = dirtyTable(options)
+    this.#logger = options.logger
   }
 
   static async open(options: DoubtsOptions): Promise<Doubts> {
@@ -51,6 +55,19 @@ export class Doubts {
       `SELECT coalesce(max(seq), 0)::text AS seq FROM ${dirtyTable(options)}`,
     )
     return new Doubts(options, { stream, dirty }, { lsn, seq: BigInt(String(rows[0]?.seq ?? 0)) })
+  }
+
+  /** Resolves once the next process would doubt all keys that are in `dirty` now. Repeated until it works. */
+  async coverWaiting(): Promise<void> {
+    for (;;) {
+      try {
+        const { rows } = await this.#ledger.query(`SELECT coalesce(max(seq), 0)::text AS seq FROM ${this.#dirtyTable}`)
+        return await (this.cover(BigInt(String(rows[0]?.seq ?? 0))) ?? undefined)
+      } catch (error) {
+        this.#logger.error('Dirty keys could not be read, trying again', { error })
+        await sleep(retryMs, undefined, { ref: false })
+      }
+    }
   }
 
   /** To be awaited before dirty keys up to `seq` are worked. */

@@ -1,127 +1,88 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openWalStream, type WalStream } from '../../capture/replication/wal-stream.js'
-import type { DispatchCounts, Dispatcher } from '../../delivery/dispatch.js'
-import type { Arrival, Ticket } from '../../delivery/ports.js'
-import type { SyncError } from '../../errors.js'
-import { partitions } from '../../ledger/leases.js'
-import { sessionSettingsSql } from '../../mapping/session.js'
-import { DirtyKeys } from '../dirty-keys.js'
-import { aborted, type Engine, openDispatcher, type Parts } from '../engine.js'
-import { ParkedObjects } from '../parked-objects.js'
-import { followRequests } from '../results.js'
-import { Scanner } from '../scan/scanner.js'
-import { walPosition } from '../wal-position.js'
+import { mayPass } from '../../database-errors.js'
+import type { DispatchCounts } from '../../delivery/dispatch.js'
+import { noCounts, sumOfCounts } from '../dispatch-counts.js'
+import type { Engine, EngineLoad, Parts } from '../engine.js'
+import { LiveState } from '../live-state.js'
+import { ackMark } from './ack-gate.js'
 import { Doubts } from './doubts.js'
+import { SlotReader } from './slot-reader.js'
 import { untilSlotIsFree } from './standby.js'
-import { WalChanges } from './wal-changes.js'
 
-/** Between two looks whether the WAL is settled as far as a scan needs it. */
-const settledPollMs = 100
+const retryMs = 1_000
 
-const allPartitions = { partitions: Array.from({ length: partitions }, (_, number) => number), wanting: false }
-
-/** Changes from the WAL. Whoever reads from the slot is alone, and so works all the keys in `dirty` as well. */
+/** Changes from the WAL: a standby until the slot is free, then the one that reads it, and a standby again where it has lost it. */
 export class ReplicationEngine implements Engine {
+  readonly state: LiveState
   readonly #parts: Parts
-  readonly #dispatcher: Dispatcher
-  #stream: WalStream | null = null
-  #doubts: Doubts | null = null
-  #dirty: DirtyKeys | null = null
-  #paused = false
+  readonly #resting: EngineLoad
+  #reader: SlotReader | null = null
+  #past: DispatchCounts = noCounts
+  #abandoned = false
 
   constructor(parts: Parts) {
+    const { maxConcurrency } = parts.resolved.delivery
     this.#parts = parts
-    this.#dispatcher = openDispatcher(parts, {
-      beforeSend: (lsn) => this.#doubts?.stream.cover(lsn) ?? null,
-      onPendingBytes: (bytes) => this.#regulate(bytes),
-    })
+    this.#resting = { requestsInFlight: 0, maxRequestsInFlight: maxConcurrency, pendingBytes: 0, leases: 0 }
+    this.state = new LiveState(() => this.#reader?.confirmedLsn ?? null)
   }
 
   get counts(): DispatchCounts {
-    return this.#dispatcher.counts
+    return this.#reader === null ? this.#past : sumOfCounts(this.#past, this.#reader.counts)
+  }
+
+  get load(): EngineLoad {
+    return this.#reader?.load ?? this.#resting
   }
 
   wake(): void {
-    this.#dirty?.wake()
+    this.#reader?.wake()
   }
 
   /** The slot is one process' own for as long as it runs. */
   async rest(): Promise<void> {}
 
   abandon(): void {
-    this.#dispatcher.abandon()
+    this.#abandoned = true
+    this.#reader?.abandon()
   }
 
   async run(): Promise<void> {
-    const { resolved, databaseUrl, sources, ledger, databases, logger, signal } = this.#parts
-    await untilSlotIsFree({ db: databases.source, slot: resolved.slot.name, signal, logger })
-    if (signal.aborted) return
-    const doubts = await Doubts.open({ databases, ledger, resolved, logger })
-    this.#doubts = doubts
-    const arrive = (arrival: Arrival): void => this.#dispatcher.arrive(arrival)
-    const markTable = (source: string, ticket: Ticket): void => this.#dispatcher.markTable(source, ticket)
-    const changes = new WalChanges({ sources, arrive, markTable, replayedThrough: doubts.changesThrough, logger })
-    const stream = openWalStream({
-      connection: { connectionString: databaseUrl, application_name: 'safetykit-sync' },
-      slot: resolved.slot.name,
-      publication: resolved.publication.name,
-      sessionSettings: sessionSettingsSql,
-      consumer: changes,
-      logger,
-    })
-    this.#stream = stream
-    stream.done.catch((error: SyncError) => this.#parts.fail(error))
-    const dirty = new DirtyKeys({
-      pool: databases.ledger,
-      schema: resolved.schema,
-      sources,
-      doubts,
-      attend: async () => allPartitions,
-      arrive,
-      markTable,
-      logger,
-    })
-    this.#dirty = dirty
-    const parked = new ParkedObjects({ ledger, sources, onDue: () => dirty.wake(), logger })
-    const scanner = new Scanner({
-      db: databases.source,
-      ledger: databases.ledger,
-      schema: resolved.schema,
-      sources,
-      // Whoever reads from the slot is alone.
-      lease: { acquire: async () => true, holds: () => true, release: async () => {} },
-      before: async (_, scanSignal) => {
-        const position = await walPosition(databases.source)
-        while (changes.settledThrough < position && !scanSignal.aborted) {
-          await sleep(settledPollMs, undefined, { signal: scanSignal, ref: false }).catch(() => {})
-        }
-      },
-      onKeys: () => dirty.wake(),
-      everyMs: resolved.scan.everyMs,
-      logger,
-    })
-    const results = followRequests(this.#parts, () => dirty.wake())
-    await aborted(signal)
-
-    stream.pause()
-    await Promise.all([dirty.stop(), parked.stop(), scanner.stop(), results.stop()])
-    const { inDoubt } = await this.#dispatcher.stop()
-    await dirty.flush()
-    if (!inDoubt) await doubts.clear(changes.settledThrough)
-    await stream.stop()
+    const { signal } = this.#parts
+    try {
+      while (!signal.aborted) await this.#takeOver()
+    } finally {
+      this.state.enter('stopped')
+    }
   }
 
-  /** Promise 6: above the budget the socket is not read; below half of it, it is again. */
-  #regulate(bytes: number): void {
-    const { maxPendingBytes } = this.#parts.resolved
-    if (!this.#paused && bytes > maxPendingBytes) {
-      this.#paused = true
-      this.#stream?.pause()
-    } else if (this.#paused && bytes < maxPendingBytes / 2) {
-      this.#paused = false
-      this.#stream?.resume()
+  async #takeOver(): Promise<void> {
+    const { databases, resolved, signal, logger } = this.#parts
+    const onBusy = (): void => this.state.enter('standby')
+    await untilSlotIsFree({ db: databases.source, slot: resolved.slot.name, onBusy, signal, logger })
+    if (signal.aborted) return
+    this.state.enter('connecting')
+    const reader = await this.#openReader()
+    if (reader === null) return
+    this.#reader = reader
+    if (this.#abandoned) reader.abandon()
+    await reader.run()
+    this.#past = sumOfCounts(this.#past, reader.counts)
+    this.#reader = null
+  }
+
+  /** `null` where the database is away for the moment. */
+  async #openReader(): Promise<SlotReader | null> {
+    const { databases, ledger, resolved, logger, signal } = this.#parts
+    try {
+      const doubts = await Doubts.open({ databases, ledger, resolved, logger })
+      const ackMarked = await ledger.horizon(ackMark(resolved.slot.name))
+      return new SlotReader({ parts: this.#parts, state: this.state, doubts, ackMarked })
+    } catch (error) {
+      if (!mayPass(error)) throw error
+      logger.warn('The database could not be read, trying again', { error })
+      await sleep(retryMs, undefined, { signal }).catch(() => {})
+      return null
     }
-    // Drained: what is confirmed need not wait for the timer.
-    if (bytes === 0) this.#stream?.flushAcks()
   }
 }

@@ -8,6 +8,7 @@ import type { Logger } from '../../logger.js'
 import type { Lsn } from '../../lsn.js'
 import { compileTable } from '../../mapping/mapper.js'
 import type { MappingPlan } from '../../mapping/mapping-plan.js'
+import { type ChangeCounts, noChanges } from '../change-counts.js'
 import { renamedKeyColumn } from '../row-keys.js'
 import type { Source, Sources, Target } from '../sources.js'
 
@@ -18,6 +19,7 @@ interface WalChangesOptions {
   readonly markTable: (source: string, ticket: Ticket) => void
   /** Changes up to here may have been sent by an earlier process; see `Doubts`. */
   readonly replayedThrough: Lsn
+  readonly changes?: ChangeCounts | undefined
   readonly logger: Logger
 }
 
@@ -34,8 +36,10 @@ interface RelationPlan {
 export class WalChanges implements WalConsumer {
   truncates = 0
   readonly #options: WalChangesOptions
+  readonly #counts: ChangeCounts
   readonly #plans = new WeakMap<Relation, RelationPlan | null>()
   #watermark = new LowWatermark()
+  #earlier: LowWatermark[] = []
   #settledBefore: Lsn = 0n
   /** One ticket serves all changes of a transaction. */
   #ticket: Ticket = { settle: () => {} }
@@ -44,11 +48,18 @@ export class WalChanges implements WalConsumer {
 
   constructor(options: WalChangesOptions) {
     this.#options = options
+    this.#counts = options.changes ?? noChanges()
   }
 
   /** Changes that are not settled yet. */
   get unsettled(): number {
     return this.#watermark.unsettled
+  }
+
+  /** Changes that earlier attempts brought and that are not settled yet. With a new slot they do not come again. */
+  get unsettledBefore(): number {
+    this.#earlier = this.#earlier.filter(({ unsettled }) => unsettled > 0)
+    return this.#earlier.reduce((sum, { unsettled }) => sum + unsettled, 0)
   }
 
   /** All changes up to here are settled, whichever attempt brought them. */
@@ -59,6 +70,7 @@ export class WalChanges implements WalConsumer {
 
   onStart(): void {
     this.#settledBefore = this.settledThrough
+    if (this.unsettledBefore + this.#watermark.unsettled > 0) this.#earlier.push(this.#watermark)
     this.#watermark = new LowWatermark()
   }
 
@@ -94,6 +106,7 @@ export class WalChanges implements WalConsumer {
           const source = this.#options.sources.ofRelation(relation)
           if (source === undefined) continue
           this.truncates += 1
+          this.#counts.truncate += 1
           const facts = { source: source.name, truncates: this.truncates }
           this.#options.logger.warn('A mapped table was truncated; SafetyKit keeps its objects', facts)
         }
@@ -109,6 +122,7 @@ export class WalChanges implements WalConsumer {
   #onRow(message: RowMessage, lsn: Lsn): void {
     const relationPlan = this.#plans.get(message.relation)
     if (relationPlan == null) return
+    this.#counts[message.kind] += 1
     // By the record, as what is sent is: the commit of a long transaction may lie far behind its rows.
     this.#replayed = lsn <= this.#options.replayedThrough
     if (relationPlan.mapped === null) this.#hint(message, relationPlan, lsn)
@@ -149,7 +163,7 @@ export class WalChanges implements WalConsumer {
   #hint(message: RowMessage, { source, key: keyOf }: RelationPlan, lsn: Lsn): void {
     for (const [cells, content] of [
       [message.oldCells, { kind: 'gone', lsn, by: 'wal' }],
-      [message.cells, { kind: 'unread' }],
+      [message.cells, { kind: 'unread', lsn }],
     ] as const) {
       if (cells === null) continue
       const key = keyOf(cells)
@@ -246,7 +260,7 @@ function contentOf(mapped: ReturnType<MappingPlan['map']>, lsn: Lsn): Content {
     case 'excluded':
       return { kind: 'gone', lsn, by: 'wal' }
     case 'incomplete':
-      return { kind: 'unread' }
+      return { kind: 'unread', lsn }
     case 'invalid':
       return { kind: 'invalid', error: mapped.error }
   }

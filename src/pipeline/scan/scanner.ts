@@ -1,20 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
 import { backoffMs } from '../../backoff.js'
 import type { RowKey } from '../../capture/change.js'
 import type { RowReader } from '../../capture/rows.js'
 import type { ChunkLimits, ChunkReader, WalkPosition } from '../../capture/scan.js'
-import { SyncError } from '../../errors.js'
 import { Comparison } from '../../ledger/comparison.js'
 import type { Queryable } from '../../ledger/postgres.js'
 import { type Run, ScanStore } from '../../ledger/scans.js'
 import type { Logger } from '../../logger.js'
+import { traced } from '../../tracing.js'
+import { type ChangeCounts, noChanges } from '../change-counts.js'
 import type { Sources } from '../sources.js'
 import { compareTarget } from './compare.js'
 import { GoneWalk } from './gone-walk.js'
 import { Rests } from './rests.js'
 import { isBehind } from './standing.js'
 import { TableWalk, type WalkedChunk } from './table-walk.js'
+import { until, untilSettled } from './until-settled.js'
+import { withoutValues } from './without-values.js'
 
 /** Who scans a table. Two at once would do no harm, only the work twice. */
 export interface ScanLease {
@@ -43,6 +45,7 @@ export interface ScannerOptions {
   readonly pollMs?: number
   /** Tables are scanned so often without a mark, too. Default: `null`, never. */
   readonly everyMs?: number | null
+  readonly changes?: ChangeCounts | undefined
 }
 
 /** How far a scan has come: what `scans.cursor` holds. */
@@ -51,9 +54,6 @@ type Cursor =
   | { readonly walk: 'gone'; readonly mapping: number; readonly after: string | null }
 
 const retryBounds = { baseMs: 500, maxMs: 30_000 }
-/** Between two looks at what has to be worked off first. */
-const minPauseMs = 50
-const maxPauseMs = 500
 /** Between two looks for tables whose periodic scan is due. */
 const maxDueLookMs = 60_000
 
@@ -72,6 +72,7 @@ export class Scanner {
   readonly #stopping = new AbortController()
   readonly #running: Promise<void>
   readonly #rests = new Rests()
+  readonly #changes: ChangeCounts
   /** Keys that may be put into `dirty` before it is looked how many wait there. */
   #room = 0
   /** When to look for tables whose periodic scan is due. */
@@ -82,6 +83,7 @@ export class Scanner {
   constructor(options: ScannerOptions) {
     const ledger = { pool: options.ledger, schema: options.schema }
     this.#options = options
+    this.#changes = options.changes ?? noChanges()
     this.#scans = new ScanStore(ledger)
     this.#comparison = new Comparison(ledger)
     this.#running = this.#run()
@@ -111,7 +113,7 @@ export class Scanner {
         const delayMs = backoffMs(failures, retryBounds, Math.random)
         this.#options.logger.error('The marks of tables could not be read, trying again', { error, delayMs })
         failures += 1
-        await this.#pause(delayMs)
+        await sleep(delayMs, undefined, { signal, ref: false }).catch(() => {})
         continue
       }
       await this.#wait()
@@ -169,18 +171,18 @@ export class Scanner {
     if (left === undefined && (await this.#scans.marked([source])).length === 0) return
     const run = left ?? (await this.#scans.start(source, 'mark'))
     await before?.(source, signal)
-    await this.#untilSettled(source)
+    await untilSettled(this.#scans, source, signal)
     logger.debug('The scan of a table begins', { source, reason: run.reason, continued: left !== undefined })
     const counts = { rows: 0, differing: 0, untold: 0 }
-    const ended = (await this.#walkRows(run, counts)) && (await this.#walkGone(run, counts))
+    const attributes = { 'db.collection.name': source, 'safetykit.continued': left !== undefined }
+    const ended = await traced('safetykit.scan', { root: true, attributes }, async (span) => {
+      const walked = (await this.#walkRows(run, counts)) && (await this.#walkGone(run, counts))
+      span.setAttributes({ 'safetykit.rows': counts.rows, 'safetykit.differing': counts.differing })
+      return walked
+    })
     if (!ended || !(await this.#scans.finish(run))) return
+    this.#changes.scan.finished += 1
     logger.info('A table was scanned', { source, reason: run.reason, ...counts })
-  }
-
-  /** See {@link Scanner}. */
-  async #untilSettled(source: string): Promise<void> {
-    const newest = await this.#scans.newestKey(source)
-    if (newest !== null) await this.#until(async () => !(await this.#scans.waits(source, newest)))
   }
 
   async #walkRows(run: Run, counts: Counts): Promise<boolean> {
@@ -197,6 +199,7 @@ export class Scanner {
         if (chunk === null) return true
         const keys = await this.#behind(chunk)
         counts.rows += chunk.rows
+        this.#changes.scan.rows += chunk.rows
         const next: Cursor | null = chunk.position === null ? null : { walk: 'rows', position: chunk.position }
         if (!(await this.#save(run, next, keys, counts))) return false
       }
@@ -249,6 +252,7 @@ export class Scanner {
 
   async #save(run: Run, cursor: Cursor | null, keys: readonly RowKey[], counts: Counts): Promise<boolean> {
     counts.differing += keys.length
+    this.#changes.scan.differing += keys.length
     this.#room -= keys.length
     const saved = await this.#scans.save(run, cursor, keys)
     if (saved && keys.length > 0) this.#options.onKeys()
@@ -261,28 +265,15 @@ export class Scanner {
     const { signal } = this.#stopping
     // Looked at after a good many new keys only: in a long backlog it is not cheap.
     if (this.#room <= 0) {
-      await this.#until(async () => !(await this.#scans.isCrowded(this.#fitting(), maxWaitingKeys)))
+      await until(async () => !(await this.#scans.isCrowded(this.#fitting(), maxWaitingKeys)), signal)
       this.#room = maxWaitingKeys / 10
     }
     return !signal.aborted && lease.holds(run.source)
   }
 
-  /** Looks again and again, less and less often. */
-  async #until(check: () => Promise<boolean>): Promise<void> {
-    let pauseMs = minPauseMs
-    while (!this.#stopping.signal.aborted && !(await check())) {
-      await this.#pause(pauseMs)
-      pauseMs = Math.min(maxPauseMs, pauseMs * 2)
-    }
-  }
-
   /** The tables whose keys are worked. */
   #fitting(): readonly string[] {
     return this.#options.sources.all.filter(({ misfit }) => misfit === null).map(({ name }) => name)
-  }
-
-  async #pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: this.#stopping.signal, ref: false }).catch(() => {})
   }
 
   /** Until it is woken, a table has rested, or it is time for a look. */
@@ -304,10 +295,4 @@ interface Counts {
   rows: number
   differing: number
   untold: number
-}
-
-/** Postgres' messages of class 22 (data exceptions) and 23 (constraints) hold values. */
-function withoutValues(error: unknown): unknown {
-  if (!(error instanceof pg.DatabaseError) || !/^2[23]/.test(error.code ?? '')) return error
-  return new SyncError('TABLE_UNFIT', `A row could not be read (SQLSTATE ${error.code})`)
 }

@@ -57,6 +57,11 @@ export class Leases {
     this.#options = options
   }
 
+  /** Partitions and scans that are this worker's. */
+  get held(): number {
+    return this.#partitions.size + this.#scans.size
+  }
+
   /** Whether what this worker has is still its own. */
   get valid(): boolean {
     return performance.now() < this.#validUntilMs

@@ -1,9 +1,11 @@
 import type { DispatchCounts, Dispatcher } from '../../delivery/dispatch.js'
 import { LeaseStore } from '../../ledger/leases.js'
 import { DirtyKeys } from '../dirty-keys.js'
-import { type Engine, openDispatcher, type Parts } from '../engine.js'
+import { noCounts, sumOfCounts } from '../dispatch-counts.js'
+import { type Engine, type EngineLoad, loadOf, openDispatcher, type Parts } from '../engine.js'
+import { LiveState } from '../live-state.js'
 import { ParkedObjects } from '../parked-objects.js'
-import { followRequests } from '../results.js'
+import { type Following, followRequests } from '../results.js'
 import { Scanner } from '../scan/scanner.js'
 import { Leases } from './leases.js'
 
@@ -19,17 +21,26 @@ const scanLookMs = 250
  * `dirty`.
  */
 export class WorkerEngine implements Engine {
+  readonly state = new LiveState()
   readonly #parts: Parts
   #life: Life | null = null
+  #results: Following | null = null
   #abandoned = false
   #past: DispatchCounts = noCounts
+  readonly #resting: EngineLoad
 
   constructor(parts: Parts) {
     this.#parts = parts
+    const { maxConcurrency } = parts.resolved.delivery
+    this.#resting = { requestsInFlight: 0, maxRequestsInFlight: maxConcurrency, pendingBytes: 0, leases: 0 }
   }
 
   get counts(): DispatchCounts {
-    return this.#life === null ? this.#past : sum(this.#past, this.#life.counts)
+    return this.#life === null ? this.#past : sumOfCounts(this.#past, this.#life.counts)
+  }
+
+  get load(): EngineLoad {
+    return this.#life?.load ?? this.#resting
   }
 
   wake(): void {
@@ -37,7 +48,7 @@ export class WorkerEngine implements Engine {
   }
 
   async rest(): Promise<void> {
-    await this.#life?.rest()
+    await Promise.all([this.#life?.rest(), this.#results?.rest()])
   }
 
   abandon(): void {
@@ -46,15 +57,25 @@ export class WorkerEngine implements Engine {
   }
 
   async run(): Promise<void> {
+    this.state.enter('working')
+    try {
+      await this.#work()
+    } finally {
+      this.state.enter('stopped')
+    }
+  }
+
+  async #work(): Promise<void> {
     const { ledger, sources, logger, signal } = this.#parts
     const parked = new ParkedObjects({ ledger, sources, onDue: () => this.wake(), logger })
     const results = followRequests(this.#parts, () => this.wake())
+    this.#results = results
     while (!signal.aborted) {
       const life = new Life(this.#parts)
       this.#life = life
       if (this.#abandoned) life.abandon()
       await life.run()
-      this.#past = sum(this.#past, life.counts)
+      this.#past = sumOfCounts(this.#past, life.counts)
       this.#life = null
     }
     await Promise.all([parked.stop(), results.stop()])
@@ -99,6 +120,7 @@ class Life {
       attend: (woken) => this.#leases.attend(this.#dirty, woken),
       arrive: (arrival) => this.#dispatcher.arrive(arrival),
       markTable: (source, ticket) => this.#dispatcher.markTable(source, ticket),
+      changes: parts.changes,
       logger,
     })
     this.#scanner = new Scanner({
@@ -113,12 +135,17 @@ class Life {
       },
       onKeys: () => this.#dirty.wake(),
       everyMs: resolved.scan.everyMs,
+      changes: parts.changes,
       logger,
     })
   }
 
   get counts(): DispatchCounts {
     return this.#dispatcher.counts
+  }
+
+  get load(): EngineLoad {
+    return loadOf(this.#dispatcher, this.#leases.held)
   }
 
   wake(): void {
@@ -157,23 +184,3 @@ class Life {
     }
   }
 }
-
-const noCounts: DispatchCounts = {
-  requests: 0,
-  retries: 0,
-  throttled: 0,
-  sentObjects: 0,
-  accepted: 0,
-  unchanged: 0,
-  parked: 0,
-}
-
-const sum = (a: DispatchCounts, b: DispatchCounts): DispatchCounts => ({
-  requests: a.requests + b.requests,
-  retries: a.retries + b.retries,
-  throttled: a.throttled + b.throttled,
-  sentObjects: a.sentObjects + b.sentObjects,
-  accepted: a.accepted + b.accepted,
-  unchanged: a.unchanged + b.unchanged,
-  parked: a.parked + b.parked,
-})

@@ -1,0 +1,295 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { LogicalMessage } from '../../capture/replication/pgoutput-messages.js'
+import { inspectSlot } from '../../capture/replication/slot.js'
+import { openWalStream, type WalStream, type WalStreamStatus } from '../../capture/replication/wal-stream.js'
+import type { WalConsumer } from '../../capture/replication/wal-stream-options.js'
+import type { DispatchCounts, Dispatcher } from '../../delivery/dispatch.js'
+import type { Arrival, Ticket } from '../../delivery/ports.js'
+import type { SyncError } from '../../errors.js'
+import { partitions } from '../../ledger/leases.js'
+import type { Lsn } from '../../lsn.js'
+import { sessionSettingsSql } from '../../mapping/session.js'
+import { DirtyKeys } from '../dirty-keys.js'
+import { aborted, type EngineLoad, loadOf, openDispatcher, type Parts } from '../engine.js'
+import type { LiveState } from '../live-state.js'
+import { withClient } from '../migrate.js'
+import { ParkedObjects } from '../parked-objects.js'
+import { followRequests } from '../results.js'
+import { Scanner } from '../scan/scanner.js'
+import { walPosition } from '../wal-position.js'
+import { AckGate } from './ack-gate.js'
+import type { Doubts } from './doubts.js'
+import { isLost, mendSlot } from './mend-slot.js'
+import { Spill } from './spill.js'
+import { WalChanges } from './wal-changes.js'
+import { messagePrefix, WalHeartbeat } from './wal-heartbeat.js'
+
+/** Between two looks whether the WAL is settled as far as a scan needs it. */
+const settledPollMs = 100
+
+const allPartitions = { partitions: Array.from({ length: partitions }, (_, number) => number), wanting: false }
+
+interface SlotReaderOptions {
+  readonly parts: Parts
+  readonly state: LiveState
+  readonly doubts: Doubts
+  /** How far the slot may have been confirmed, as the ledger has it; 0 where it does not know. */
+  readonly ackMarked: Lsn
+}
+
+/**
+ * One process that reads the slot, from when it has found it free until it ends, or another process has taken the slot over.
+ * Whoever reads from the slot is alone, and so works all the keys in `dirty` as well.
+ */
+export class SlotReader {
+  readonly #parts: Parts
+  readonly #state: LiveState
+  readonly #doubts: Doubts
+  readonly #gate: AckGate
+  readonly #dispatcher: Dispatcher
+  readonly #spill: Spill
+  readonly #changes: WalChanges
+  /** Aborted when the slot is another process' own. */
+  readonly #displaced = new AbortController()
+  #stream: WalStream | null = null
+  #heartbeat: WalHeartbeat | null = null
+  #dirty: DirtyKeys | null = null
+  #paused = false
+  #mending = false
+  readonly #reconnectsBefore: number
+  readonly #spilledBefore: number
+
+  constructor({ parts, state, doubts, ackMarked }: SlotReaderOptions) {
+    const { resolved, sources, ledger, databases, logger } = parts
+    this.#parts = parts
+    this.#state = state
+    this.#doubts = doubts
+    this.#reconnectsBefore = state.counts.reconnects
+    this.#spilledBefore = state.counts.spilledKeys
+    this.#gate = new AckGate({
+      db: databases.source,
+      ledger,
+      slot: resolved.slot.name,
+      marked: ackMarked,
+      onReplaced: (error) => this.#stream?.interrupt(error),
+      onRaised: () => this.#stream?.flushAcks(),
+      logger,
+    })
+    this.#spill = new Spill({
+      settings: resolved.spill,
+      slot: resolved.slot.name,
+      db: databases.source,
+      ledger,
+      unsettled: () => this.#changes.unsettled,
+      doubtKeys: () => doubts.coverWaiting(),
+      onBytes: () => this.#regulate(),
+      onState: (trouble) => state.spilling(trouble),
+      logger,
+    })
+    this.#dispatcher = openDispatcher(parts, {
+      beforeSend: (lsn) => doubts.stream.cover(lsn),
+      onPendingBytes: () => this.#regulate(),
+      spill: this.#spill,
+    })
+    this.#changes = new WalChanges({
+      sources,
+      arrive: (arrival) => this.#spill.arrive(arrival),
+      markTable: this.#markTable,
+      replayedThrough: doubts.changesThrough,
+      changes: parts.changes,
+      logger,
+    })
+  }
+
+  get counts(): DispatchCounts {
+    return this.#dispatcher.counts
+  }
+
+  get load(): EngineLoad {
+    return loadOf(this.#dispatcher, 0)
+  }
+
+  get confirmedLsn(): Lsn | null {
+    return this.#gate.confirmed
+  }
+
+  wake(): void {
+    this.#dirty?.wake()
+  }
+
+  abandon(): void {
+    this.#dispatcher.abandon()
+    this.#spill.abandon()
+  }
+
+  /** Until the pipeline's signal is aborted, or another process has the slot; then it ends in the order in which nothing is lost. */
+  async run(): Promise<void> {
+    const { resolved, databaseUrl, sources, ledger, databases, signal, logger } = this.#parts
+    const changes = this.#changes
+    this.#spill.watch(this.#dispatcher)
+    const stream = openWalStream({
+      connection: { connectionString: databaseUrl, application_name: 'safetykit-sync' },
+      slot: resolved.slot.name,
+      publication: resolved.publication.name,
+      sessionSettings: sessionSettingsSql,
+      consumer: this.#consumer(),
+      mend: (error, stopping) => this.#mend(error, stopping),
+      onStatus: (status) => this.#follow(status),
+      logger,
+    })
+    this.#stream = stream
+    stream.done.catch((error: SyncError) => this.#parts.fail(error))
+    this.#heartbeat = this.#openHeartbeat(stream)
+    const dirty = new DirtyKeys({
+      pool: databases.ledger,
+      schema: resolved.schema,
+      sources,
+      doubts: this.#doubts,
+      attend: async () => allPartitions,
+      arrive: this.#arrive,
+      markTable: this.#markTable,
+      changes: this.#parts.changes,
+      logger,
+    })
+    this.#dirty = dirty
+    const parked = new ParkedObjects({ ledger, sources, onDue: () => dirty.wake(), logger })
+    const scanner = new Scanner({
+      db: databases.source,
+      ledger: databases.ledger,
+      schema: resolved.schema,
+      sources,
+      // Whoever reads from the slot is alone.
+      lease: { acquire: async () => true, holds: () => true, release: async () => {} },
+      before: (_, scanSignal) => this.#untilSettled(scanSignal),
+      onKeys: () => dirty.wake(),
+      everyMs: resolved.scan.everyMs,
+      changes: this.#parts.changes,
+      logger,
+    })
+    const results = followRequests(this.#parts, () => dirty.wake())
+    await aborted(AbortSignal.any([signal, this.#displaced.signal]))
+
+    this.#heartbeat?.stop()
+    stream.pause()
+    await Promise.all([dirty.stop(), parked.stop(), scanner.stop(), results.stop()])
+    const { inDoubt } = await this.#dispatcher.stop()
+    await this.#spill.stop()
+    await dirty.flush()
+    // The marks are those of the process that has the slot now.
+    if (!inDoubt && !this.#displaced.signal.aborted) await this.#doubts.clear(changes.settledThrough)
+    await stream.stop()
+    if (!this.#displaced.signal.aborted) await this.#gate.close()
+  }
+
+  readonly #arrive = (arrival: Arrival): void => this.#dispatcher.arrive(arrival)
+
+  readonly #markTable = (source: string, ticket: Ticket): void => this.#dispatcher.markTable(source, ticket)
+
+  #consumer(): WalConsumer {
+    const changes = this.#changes
+    return {
+      select: (relation) => changes.select(relation),
+      onStart: () => {
+        changes.onStart()
+        this.#gate.onStart()
+        this.#heartbeat?.onStart()
+      },
+      onMessage: (message, lsn) => {
+        this.#heartbeat?.onMessage()
+        if (message.kind === 'message') this.#onLogicalMessage(message)
+        else changes.onMessage(message, lsn)
+      },
+      onKeepalive: (walEnd) => changes.onKeepalive(walEnd),
+      confirmed: () => this.#gate.allow(changes.confirmed()),
+    }
+  }
+
+  /** Outside of a transaction it is decoded as it is read: all that was committed before it has been sent. */
+  #onLogicalMessage({ transactional, lsn, prefix, content }: LogicalMessage): void {
+    if (!transactional) this.#changes.onKeepalive(lsn)
+    if (prefix === messagePrefix) this.#heartbeat?.onLogicalMessage(content)
+  }
+
+  #openHeartbeat(stream: WalStream): WalHeartbeat | null {
+    const { resolved, databases, process, logger } = this.#parts
+    const { everyMs, deadlineMs } = resolved.heartbeat
+    if (everyMs === null) return null
+    const isPaused = (): boolean => this.#paused
+    const state = this.#state
+    return new WalHeartbeat({ db: databases.source, everyMs, deadlineMs, process, stream, isPaused, state, logger })
+  }
+
+  /** A row that a scan reads must be newer than all that is under way. */
+  async #untilSettled(signal: AbortSignal): Promise<void> {
+    const changes = this.#changes
+    const position = await walPosition(this.#parts.databases.source)
+    // What is written before a new slot is there is not settled by anything: only a row that is read after that is new enough.
+    const isSettled = (): boolean =>
+      !this.#mending && changes.unsettledBefore === 0 && changes.settledThrough >= position
+    while (!isSettled() && !signal.aborted) {
+      await sleep(settledPollMs, undefined, { signal, ref: false }).catch(() => {})
+    }
+  }
+
+  /** A slot that is lost is made anew, and what was missed is found by scans. */
+  async #mend(error: SyncError, signal: AbortSignal): Promise<boolean> {
+    const { databases, resolved, sources, ledger, logger } = this.#parts
+    if (!isLost(error) || resolved.slot.onLost === 'stop') return false
+    this.#state.enter('connecting', `${error.message}; it is made anew`)
+    this.#mending = true
+    try {
+      const confirmed = await mendSlot({ databases, resolved, sources, ledger, signal, logger }, error)
+      if (confirmed !== null) {
+        this.#gate.reset(confirmed)
+        this.#state.counts.slotsRecreated += 1
+      }
+      return true
+    } finally {
+      this.#mending = false
+    }
+  }
+
+  #follow({ phase, reconnects, lastError }: WalStreamStatus): void {
+    const state = this.#state
+    state.counts.reconnects = this.#reconnectsBefore + reconnects
+    if (phase === 'streaming') {
+      state.enter('streaming')
+      return
+    }
+    this.#heartbeat?.onEnd()
+    if (phase !== 'waiting') return
+    state.enter('connecting', lastError?.message ?? null)
+    if (lastError?.code === 'SLOT_IN_USE') void this.#lookWhoReads()
+  }
+
+  /** Whether it is another process that reads the slot, and not the rest of a connection that this one has lost. */
+  async #lookWhoReads(): Promise<void> {
+    const { databases, resolved, logger } = this.#parts
+    const { name } = resolved.slot
+    try {
+      const slot = await withClient(databases.source, (client) => inspectSlot(client, name))
+      const pid = slot?.activePid ?? null
+      if (pid === null || pid === this.#stream?.pid) return
+      logger.warn('Another process has taken the slot over; this one is its standby now', { slot: name })
+      this.#displaced.abort()
+    } catch (error) {
+      logger.warn('The slot could not be looked at, trying again', { slot: name, error })
+    }
+  }
+
+  /** Promise 6: above the budget the socket is not read; below half of it, it is again. */
+  #regulate(): void {
+    const { maxPendingBytes } = this.#parts.resolved
+    const bytes = this.#dispatcher.walBytes + this.#spill.bytes
+    this.#state.counts.spilledKeys = this.#spilledBefore + this.#spill.keys
+    if (!this.#paused && bytes > maxPendingBytes) {
+      this.#paused = true
+      this.#stream?.pause()
+    } else if (this.#paused && bytes < maxPendingBytes / 2) {
+      this.#paused = false
+      this.#stream?.resume()
+    }
+    // Drained: what is confirmed need not wait for the timer.
+    if (bytes === 0) this.#stream?.flushAcks()
+  }
+}
