@@ -68,6 +68,7 @@ function extend(parent: ParentClient, { resolved, models, options }: ExtensionPa
         statuses: async (...asked) => (await answers.get()).statuses(...asked),
         requests: async (...asked) => (await answers.get()).requests(...asked),
         resend: async (...asked) => (await answers.get()).resend(...asked),
+        retry: async (...asked) => (await answers.get()).retry(...asked),
         flush: async (...asked) => (await answers.get()).flush(...asked),
         on: (event, listener) => events.on(event, listener),
       } satisfies SafetyKit<Record<string, unknown>>,

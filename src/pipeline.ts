@@ -6,6 +6,7 @@ import { ObjectStorage } from './delivery/import/storage.js'
 import { temporaryDirectory } from './environment.js'
 import { isSyncError, type SyncError } from './errors.js'
 import type { EventSink } from './events.js'
+import { HeartbeatStore } from './ledger/heartbeats.js'
 import { Ledger } from './ledger/ledger.js'
 import { checkLedger } from './ledger/migrate.js'
 import { type Logger, silentLogger } from './logger.js'
@@ -19,6 +20,7 @@ import { openDatabases } from './pipeline/databases.js'
 import type { Engine, Parts } from './pipeline/engine.js'
 import type { EngineState } from './pipeline/engine-state.js'
 import type { Measures } from './pipeline/measures.js'
+import { ProcessHeartbeat } from './pipeline/process-heartbeat.js'
 import { pushSettings } from './pipeline/push-settings.js'
 import { checkReplication } from './pipeline/replication/check-replication.js'
 import { ReplicationEngine } from './pipeline/replication/replication-engine.js'
@@ -93,6 +95,9 @@ export interface Pipeline {
 
 /** Between two looks at mappings that do not fit their table. */
 const misfitCheckMs = 10_000
+
+/** Between two beats of a process where the settings have none. */
+const heartbeatMs = 15_000
 
 /** How long a pipeline that was given up still waits for what it has asked of the database. */
 const cutAfterMs = 1_000
@@ -219,6 +224,7 @@ class RunningPipeline implements Pipeline {
   }
 
   async #run(): Promise<void> {
+    const heartbeat = this.#heartbeat()
     const misfits = setInterval(() => this.#checkMisfits(), misfitCheckMs).unref()
     try {
       await this.#settingsPushed
@@ -228,8 +234,22 @@ class RunningPipeline implements Pipeline {
     }
     clearInterval(misfits)
     await this.#parts.client.destroy()
+    if (this.state.phase !== 'stopped') this.#engine.state.enter('stopped')
+    await heartbeat.stop()
     await this.#parts.databases.close()
     if (this.#failure !== null) throw this.#failure.error
+  }
+
+  #heartbeat(): ProcessHeartbeat {
+    const { resolved, databases, process, logger } = this.#parts
+    return new ProcessHeartbeat({
+      store: new HeartbeatStore({ pool: databases.ledger, schema: resolved.schema }),
+      process,
+      state: this.#engine.state,
+      slot: resolved.capture === 'replication' ? resolved.slot.name : null,
+      everyMs: resolved.heartbeat.everyMs ?? heartbeatMs,
+      logger,
+    })
   }
 
   async #pushSettings(): Promise<void> {

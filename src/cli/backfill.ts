@@ -9,7 +9,16 @@ import { keepHeapSmall } from './heap.js'
 import { LiveLines } from './live-lines.js'
 import { loadConfig } from './load-config.js'
 import { createLogger } from './log.js'
-import { addConfigOptions, addHelp, addLogLevel, type ConfigFlags, environmentHelp, type LogFlags } from './options.js'
+import {
+  addConfigOptions,
+  addHelp,
+  addLogLevel,
+  addRowOptions,
+  type ConfigFlags,
+  environmentHelp,
+  type LogFlags,
+  type RowFlags,
+} from './options.js'
 import { ProgressDisplay } from './progress-display.js'
 import { eventsText } from './progress-events.js'
 import { formatReport } from './progress-text.js'
@@ -18,10 +27,7 @@ import { startChecked } from './start.js'
 import { onStopSignals, type StopSignal } from './stop-signals.js'
 import { paintFor, print } from './terminal.js'
 
-interface Flags extends ConfigFlags, LogFlags {
-  readonly model?: readonly string[]
-  readonly table?: readonly string[]
-  readonly where?: string
+interface Flags extends ConfigFlags, LogFlags, RowFlags {
   readonly force?: true
   readonly limit?: number
   readonly baseUrl?: string
@@ -30,21 +36,23 @@ interface Flags extends ConfigFlags, LogFlags {
 
 const drawEveryMs = 100
 
+const importsAreProcessed =
+  'SafetyKit may still be at work on the imports. A worker has to run for what comes of them: safetykit-sync run, or an application that delivers.'
+
 export function addBackfill(program: Command): void {
-  const command = program
-    .command('backfill')
-    .summary('send the rows that are there already')
-    .description(
-      'Walks the mapped tables and sends what SafetyKit does not have as it is: all of it the first time, nothing where ' +
-        'all is in step. It may run beside a sidecar and beside the application, and again at any time. On SIGTERM or ' +
-        'SIGINT it records what is in flight and exits 143 or 130; a second signal ends it at once with 1. The same ' +
-        'command then goes on where it was, also after it was killed.',
-    )
-    .option('--model <name>', 'only this model of Prisma; can be given again', listed)
-    .option('--table <schema.table>', 'only this table; can be given again', listed)
-    .option('--where <sql>', 'only rows for which this SQL over the columns of the table is true', sql)
+  const command = addRowOptions(
+    program
+      .command('backfill')
+      .summary('send the rows that are there already')
+      .description(
+        'Walks the mapped tables and sends what SafetyKit does not have as it is: all of it the first time, nothing where ' +
+          'all is in step. It may run beside a sidecar and beside the application, and again at any time. On SIGTERM or ' +
+          'SIGINT it records what is in flight and exits 143 or 130; a second signal ends it at once with 1. The same ' +
+          'command then goes on where it was, also after it was killed.',
+      ),
+  )
     .option('--force', 'send also what SafetyKit has accepted, or refused, as it is')
-    .option('--limit <objects>', 'end once so many objects were sent', wholeNumberAboveZero)
+    .option('--limit <objects>', 'of each table, end once so many objects were sent', wholeNumberAboveZero)
     .option('--base-url <url>', 'the API (default: SAFETYKIT_BASE_URL, else https://api.safetykit.com)')
     .option('--json', 'print JSON lines, also in a terminal')
     .action(runBackfill)
@@ -103,7 +111,9 @@ async function runBackfill(flags: Flags): Promise<void> {
     )
     if ('report' in ended) {
       display.finish(ended.report)
-      if (!json) print(stdout, formatReport(ended.report, display.seconds, paintFor(stdout)))
+      if (json) return
+      print(stdout, formatReport(ended.report, display.seconds, paintFor(stdout)))
+      if (ended.report.tables.some(({ imports }) => imports > 0)) print(stderr, importsAreProcessed)
       return
     }
     display.stopped(ended.signal)
@@ -183,13 +193,6 @@ function asked({ model, table, where, force, limit }: Flags): BackfillRequest {
 }
 
 const codeOf = (signal: StopSignal): ExitCode => (signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated)
-
-const listed = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
-
-function sql(text: string): string {
-  if (text.trim() !== '') return text
-  throw new InvalidArgumentError("It has to be SQL, for example: created_at > now() - interval '30 days'")
-}
 
 function wholeNumberAboveZero(text: string): number {
   const number = Number(text)

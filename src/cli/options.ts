@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type LogLevel, logLevels } from './log.js'
 
 /** What every command that works with a configuration can be told. */
@@ -21,6 +21,28 @@ export function addLogLevel(command: Command, level: LogLevel): Command {
   return command.addOption(
     new Option('--log-level <level>', 'the least important lines to log').choices(logLevels).default(level),
   )
+}
+
+/** Which rows a command is about. */
+export interface RowFlags {
+  readonly model?: readonly string[]
+  readonly table?: readonly string[]
+  readonly where?: string
+}
+
+export function addRowOptions(command: Command): Command {
+  return command
+    .option('--model <name>', 'only this model of Prisma; can be given again', listed)
+    .option('--table <schema.table>', 'only this table; can be given again', listed)
+    .option('--where <sql>', 'only rows for which this SQL over the columns of the table is true', sql)
+}
+
+/** For an option that can be given again. */
+export const listed = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
+
+function sql(text: string): string {
+  if (text.trim() !== '') return text
+  throw new InvalidArgumentError("It has to be SQL, for example: created_at > now() - interval '30 days'")
 }
 
 /** Appends a part to `--help`, apart from the others. */

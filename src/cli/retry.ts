@@ -3,7 +3,7 @@ import { SyncError } from '../errors.js'
 import { type RefusedGroup, type RetryFilter, readRefusedGroups, retry } from '../operate/retry.js'
 import { schemaOf } from '../pipeline/databases.js'
 import { loadConfig } from './load-config.js'
-import { addConfigOptions, addHelp, type ConfigFlags, environmentHelp } from './options.js'
+import { addConfigOptions, addHelp, type ConfigFlags, environmentHelp, listed } from './options.js'
 import { formatNothing, formatRetry, nothingFound } from './retry-text.js'
 import { databaseUrl, loadEnvFile } from './settings.js'
 import { paintFor, print, printJson } from './terminal.js'
@@ -85,8 +85,6 @@ async function runRetry(flags: Flags): Promise<void> {
     nothingFound(report) ? formatNothing(filter, there) : formatRetry(report, resolved.deliver, paint),
   )
 }
-
-const listed = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
 function wholeNumberAboveZero(text: string): number {
   const number = Number(text)

@@ -4,9 +4,8 @@ import { explainingDatabase } from '../database-errors.js'
 import { proxy, webhookSecrets } from '../environment.js'
 import type { Logger } from '../logger.js'
 import { Monitor } from '../operate/monitor.js'
-import { checkInstalled } from '../pipeline/check-installed.js'
 import { openWebhook } from '../pipeline/webhook.js'
-import { type Pipeline, startPipeline } from '../pipeline.js'
+import type { Pipeline } from '../pipeline.js'
 import { endProcess } from './end-process.js'
 import { exitCodes } from './exit-codes.js'
 import { loadConfig } from './load-config.js'
@@ -14,6 +13,7 @@ import { createLogger } from './log.js'
 import { startMetricsServer } from './metrics-server.js'
 import { addConfigOptions, addHelp, addLogLevel, type ConfigFlags, environmentHelp, type LogFlags } from './options.js'
 import { apiKey, baseUrl, databaseUrl, loadEnvFile } from './settings.js'
+import { startChecked } from './start.js'
 import { onStopSignals } from './stop-signals.js'
 import { startWebhookServer } from './webhook-server.js'
 
@@ -74,13 +74,7 @@ async function runSidecar(flags: Flags): Promise<void> {
     try {
       await explainingDatabase(url, () =>
         untilStopped({
-          start: async () => {
-            for (const problem of await checkInstalled(opened)) {
-              if (resolved.strict) throw problem
-              logger.error(problem.message, { code: problem.code, hint: problem.hint })
-            }
-            return startPipeline({ resolved, ...settings, meter: metrics.monitor?.meter, logger })
-          },
+          start: () => startChecked({ resolved, ...settings, meter: metrics.monitor?.meter, logger }),
           monitor: metrics.monitor,
           logger,
         }),
@@ -108,7 +102,7 @@ interface ServedMetrics {
 async function serveMetrics({ metricsPort: port, metricsHost: host }: Flags, opened: Opened): Promise<ServedMetrics> {
   if (port === undefined) return { monitor: null, close: async () => {} }
   const { logger } = opened
-  const monitor = new Monitor({ ...opened, process: true })
+  const monitor = new Monitor(opened)
   const server = await startMetricsServer({ port, host, monitor, logger })
   logger.info('Metrics are served', { host, port: server.port, paths: ['/metrics', '/healthz', '/readyz'] })
   return {

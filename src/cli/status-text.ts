@@ -1,4 +1,12 @@
-import type { Count, DirtyReport, Problem, RefusedObject, SlotReport, StatusReport } from '../operate/status.js'
+import type {
+  Count,
+  DirtyReport,
+  Problem,
+  ProcessReport,
+  RefusedObject,
+  SlotReport,
+  StatusReport,
+} from '../operate/status.js'
 import type { Paint } from './terminal.js'
 
 /** The report for people: aligned, in a few lines. */
@@ -7,6 +15,7 @@ export function formatStatus(report: StatusReport, paint: Paint): string {
   const parts = [
     ...(report.problems.length === 0 ? [] : [section('problems', report.problems.flatMap(problemLines(paint)), paint)]),
     ...(slot === null ? [] : [section('slot', slotLines(slot, paint), paint)]),
+    ...(report.processes.length === 0 ? [] : [section('processes', processLines(report.processes), paint)]),
     section(
       'objects',
       table(
@@ -53,6 +62,16 @@ function workLines({ slot, work }: StatusReport): string[] {
   const workers = work.workers === 1 ? '1 worker is busy' : `${work.workers} workers are busy`
   const scans = work.scans.map(({ source, startedAt }) => `${source} is being scanned since ${startedAt}`)
   return [...(slot === null ? [workers] : []), ...scans]
+}
+
+function processLines(processes: readonly ProcessReport[]): string[] {
+  const rows = processes.map(({ state, forSeconds, heardSeconds, heard, roundTripMs }) => [
+    heard ? state : `gone (was ${state})`,
+    heard ? duration(forSeconds) : '',
+    duration(heardSeconds),
+    roundTripMs === null ? '' : duration(roundTripMs / 1_000),
+  ])
+  return table(['state', 'for', 'heard of', 'through the WAL'], rows)
 }
 
 function slotLines(slot: SlotReport, paint: Paint): string[] {

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { explainingDatabase } from '../database-errors.js'
 import type { VerifyProgress } from '../pipeline/verify/report.js'
 import { verify } from '../pipeline/verify/verify.js'
@@ -7,30 +7,35 @@ import { exitCodes } from './exit-codes.js'
 import { LiveLines } from './live-lines.js'
 import { loadConfig } from './load-config.js'
 import { createLogger } from './log.js'
-import { addConfigOptions, addHelp, addLogLevel, type ConfigFlags, environmentHelp, type LogFlags } from './options.js'
+import {
+  addConfigOptions,
+  addHelp,
+  addLogLevel,
+  addRowOptions,
+  type ConfigFlags,
+  environmentHelp,
+  type LogFlags,
+  type RowFlags,
+} from './options.js'
 import { databaseUrl, loadEnvFile } from './settings.js'
 import { paintFor, print, printJson } from './terminal.js'
 import { formatVerified, formatVerifyProgress } from './verify-text.js'
 
-interface Flags extends ConfigFlags, LogFlags {
-  readonly model?: readonly string[]
-  readonly table?: readonly string[]
-  readonly where?: string
+interface Flags extends ConfigFlags, LogFlags, RowFlags {
   readonly json?: true
 }
 
 export function addVerify(program: Command): void {
-  const command = program
-    .command('verify')
-    .summary('compare every row with what SafetyKit has accepted')
-    .description(
-      'Walks the mapped tables and compares every row with what SafetyKit has accepted, by the side tables. It sends and ' +
-        'writes nothing, needs no API key, and may run beside everything else: what seems to differ is looked at again ' +
-        'at the end, since rows change meanwhile. The exit code is 1 where anything differs.',
-    )
-    .option('--model <name>', 'only this model of Prisma; can be given again', listed)
-    .option('--table <schema.table>', 'only this table; can be given again', listed)
-    .option('--where <sql>', 'only rows for which this SQL over the columns of the table is true', sql)
+  const command = addRowOptions(
+    program
+      .command('verify')
+      .summary('compare every row with what SafetyKit has accepted')
+      .description(
+        'Walks the mapped tables and compares every row with what SafetyKit has accepted, by the side tables. It sends and ' +
+          'writes nothing, needs no API key, and may run beside everything else: what seems to differ is looked at again ' +
+          'at the end, since rows change meanwhile. The exit code is 1 where anything differs.',
+      ),
+  )
     .option('--json', 'print it as one JSON object')
     .action(runVerify)
   addConfigOptions(command)
@@ -82,11 +87,4 @@ async function runVerify(flags: Flags): Promise<void> {
   } finally {
     lines?.end()
   }
-}
-
-const listed = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
-
-function sql(text: string): string {
-  if (text.trim() !== '') return text
-  throw new InvalidArgumentError("It has to be SQL, for example: created_at > now() - interval '30 days'")
 }

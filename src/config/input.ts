@@ -50,7 +50,8 @@ export interface SyncOptions {
   readonly results?: 'poll' | 'webhook' | 'off'
   /**
    * Acts on an evaluation: hides a product, informs a seller. Called before the evaluation is recorded, and again where it
-   * threw or the process died in between, so what it does has to bear being done twice.
+   * threw or the process died in between, so what it does has to bear being done twice. An object that was sent anew
+   * meanwhile has its older evaluation told first, unless the newer one is there already.
    */
   readonly onResult?: (evaluation: Evaluation) => unknown
 }

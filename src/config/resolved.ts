@@ -98,7 +98,8 @@ export interface ResolvedSync {
   readonly results: 'poll' | 'webhook' | 'off'
   /**
    * Called with each evaluation before it is recorded, at least once: a process that dies in between, or a function that
-   * throws, has it called again. An evaluation of a request that a newer one has replaced is left out.
+   * throws, has it called again. An evaluation that comes once that of a newer request is there is left out; one that comes
+   * before it is told, though the object has been sent anew since.
    */
   readonly onResult: ((evaluation: Evaluation) => unknown) | null
 }

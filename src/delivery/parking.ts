@@ -22,8 +22,9 @@ export function park(
   const before = slot.known ?? { requestId: null, fingerprint: null, lsn: null }
   const { source } = slot.origin
   const fingerprint = slot.waiting?.kind === 'object' ? slot.waiting.fingerprint : undefined
+  const inDoubt = slot.inDoubt || slot.force || slot.replayed
   return {
-    parked: { namespace, id: slot.id, source, key: slot.key(), error, status, attempts, fingerprint, retryAt },
+    parked: { namespace, id: slot.id, source, key: slot.key(), error, status, attempts, fingerprint, retryAt, inDoubt },
     known: { ...before, state: retryAt === null ? 'dead' : 'parked', attempts },
   }
 }

@@ -110,6 +110,8 @@ export interface ParkedObject {
   readonly fingerprint?: string | undefined
   /** `null`: no further attempt, the object is dead. */
   readonly retryAt: Date | null
+  /** SafetyKit may have a state of it that is not recorded: an attempt before this one was not answered. Default: `false`. */
+  readonly inDoubt?: boolean
 }
 
 /** A key that waits in `dirty`. */

@@ -3,8 +3,9 @@ import type { RuntimeModel } from '../config/source.js'
 import { explainDatabaseError } from '../database-errors.js'
 import { SyncError } from '../errors.js'
 import type { Logger } from '../logger.js'
+import { retry } from '../operate/retry.js'
 import { openDatabases } from '../pipeline/databases.js'
-import type { FlushOptions, NamespaceOption, ObjectStatus, RequestsOptions } from './api.js'
+import type { FlushOptions, NamespaceOption, ObjectStatus, RequestsOptions, SafetyKit } from './api.js'
 import { BoundModels } from './bound-models.js'
 import { clientTables } from './client-tables.js'
 import { flush } from './flush.js'
@@ -80,6 +81,14 @@ export function openAnswers({ parent, resolved, models, options, worker, logger 
         if (delivers) worker.ensure()
         worker.wake()
         return marked
+      }),
+    retry: ({ limit, dryRun, ...filter }: Parameters<SafetyKit<unknown>['retry']>[0]) =>
+      explained(async () => {
+        const { ledger, defaultSchema } = databases
+        const report = await retry({ resolved, ledger, defaultSchema, filter, limit, dryRun })
+        if (dryRun !== true && delivers) worker.ensure()
+        if (dryRun !== true) worker.wake()
+        return report
       }),
     flush: (option: FlushOptions = {}) =>
       explained(() =>

@@ -1,5 +1,6 @@
 import type { EvaluationOutput } from '../evaluation.js'
 import type { SyncEvents } from '../events.js'
+import type { RetryFilter, RetryOptions, RetryReport } from '../operate/retry.js'
 
 /**
  * Which row: the value of the column that its id is made of, or these values by field (the row itself will do). An id of
@@ -57,6 +58,17 @@ export interface SafetyKit<Known> {
    * @returns how many rows were marked.
    */
   resend<Name extends ModelName<Known>>(model: Name, where: WhereOf<Known[Name]>): Promise<number>
+  /**
+   * Has refused objects sent again, parked and dead ones, as `safetykit-sync retry` does: those that fit all that is said, or
+   * with `{}` all. They are sent in the background, as their rows are then, see {@link SafetyKit.flush}.
+   *
+   * @example
+   * ```ts
+   * const { objects } = await prisma.$safetykit.retry({ state: 'dead', namespaces: ['products'] })
+   * ```
+   * @returns how many of which namespace and code.
+   */
+  retry(which: RetryFilter & Pick<RetryOptions, 'limit' | 'dryRun'>): Promise<RetryReport>
   /**
    * Resolves when every write that was committed before the call is settled: accepted, or parked. For scripts, and for
    * functions that are frozen after their answer. A write that is not committed yet (inside a transaction) is not waited for.

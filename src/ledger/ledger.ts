@@ -70,9 +70,10 @@ export class Ledger implements LedgerPort {
        ), taken AS (
          UPDATE ${this.#schema}.objects AS o SET retry_at = NULL FROM due
          WHERE o.namespace = due.namespace AND o.object_id = due.object_id
-         RETURNING o.source, o.key
+         RETURNING o.source, o.key, coalesce((o.error->>'inDoubt')::boolean, false) AS in_doubt
        ), marked AS (
-         INSERT INTO ${this.#schema}.dirty (source, key) SELECT DISTINCT source, key FROM taken WHERE key IS NOT NULL
+         INSERT INTO ${this.#schema}.dirty (source, key, force)
+         SELECT source, key, bool_or(in_doubt) FROM taken WHERE key IS NOT NULL GROUP BY source, key
        )
        SELECT count(*) AS due FROM taken`,
       [of.map(({ source }) => source), of.map(({ namespace }) => namespace), limit],

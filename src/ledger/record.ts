@@ -249,7 +249,15 @@ function parkedValues(parked: ParkedObject): unknown[] {
   const { code, message, hint } = parked.error
   const { status, fingerprint } = parked
   const at = new Date().toISOString()
-  const error = JSON.stringify({ code, status, message: storable(message), hint, at, fingerprint })
+  const error = JSON.stringify({
+    code,
+    status,
+    message: storable(message),
+    hint,
+    at,
+    fingerprint,
+    inDoubt: parked.inDoubt || undefined,
+  })
   const state = parked.retryAt === null ? 'dead' : 'parked'
   const key = JSON.stringify(parked.key)
   const waitMs = parked.retryAt === null ? null : parked.retryAt.getTime() - Date.now()

@@ -14,8 +14,6 @@ import { Sampler } from './sampler.js'
 export interface MonitorOptions {
   readonly resolved: ResolvedSync
   readonly databaseUrl: string
-  /** Whether the process is this package's own, and told of as well: memory, handles, event loop. */
-  readonly process: boolean
   readonly logger: Logger
 }
 
@@ -42,7 +40,7 @@ export class Monitor {
 
   constructor(options: MonitorOptions) {
     const { resolved } = options
-    if (options.process) collectDefaultMetrics({ register: this.#metrics.registry })
+    collectDefaultMetrics({ register: this.#metrics.registry })
     this.meter = callMetrics(this.#metrics)
     this.#setPipeline = pipelineMetrics(this.#metrics, { version: packageVersion(), resolved })
     this.#setDatabase = databaseMetrics(this.#metrics)

@@ -90,12 +90,15 @@ export class PruneStore {
   #countSql(): string {
     return `${this.#gone}
       SELECT (SELECT count(*) FROM gone)::integer AS submissions, (
-        SELECT count(*) FROM ${this.#schema}.requests r
-        WHERE r.request_id IN (SELECT request_id FROM gone) AND NOT EXISTS (
+        SELECT count(*) FROM (SELECT DISTINCT request_id FROM gone) AS sent
+        CROSS JOIN LATERAL (SELECT created_at FROM ${this.#schema}.requests r
+          WHERE r.request_id = sent.request_id OFFSET 0) AS known
+        WHERE NOT EXISTS (
           SELECT FROM ${this.#schema}.submissions s
-          LEFT JOIN ${this.#schema}.objects o ON o.namespace = s.namespace AND o.object_id = s.object_id
-          WHERE s.submitted_at = r.created_at AND s.request_id = r.request_id AND (s.ctid < $1::tid OR ${isNeeded('s')})
-        ))::integer AS requests`
+          WHERE s.submitted_at = known.created_at AND s.request_id = sent.request_id AND (s.ctid < $1::tid OR NOT EXISTS (
+            SELECT FROM ${this.#schema}.objects o
+            WHERE o.namespace = s.namespace AND o.object_id = s.object_id AND NOT ${isNeeded('s')} OFFSET 0)) OFFSET 0)
+      )::integer AS requests`
   }
 
   /** Webhooks in these pages that were applied. */

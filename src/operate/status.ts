@@ -3,6 +3,7 @@ import type { ResolvedSync } from '../config/resolved.js'
 import { checkLedger } from '../ledger/migrate.js'
 import { type NamespaceReport, readObjectCounts } from './object-counts.js'
 import { type Problem, readProblems } from './problems.js'
+import { type ProcessReport, readProcesses } from './processes.js'
 import { type RefusedObject, type RefusedReport, readRefused, readRefusedObjects } from './refused.js'
 import { type RequestReport, readRequests } from './requests.js'
 import { readSlot, type SlotReport } from './slot-report.js'
@@ -12,6 +13,7 @@ import { readWork, type WorkReport } from './workers.js'
 export type { Count } from './count.js'
 export type { NamespaceReport } from './object-counts.js'
 export type { Problem } from './problems.js'
+export type { ProcessReport } from './processes.js'
 export type { RefusedObject, RefusedReport } from './refused.js'
 export type { RequestReport } from './requests.js'
 export type { LagBasis, SlotReport } from './slot-report.js'
@@ -28,6 +30,8 @@ export interface StatusReport {
   readonly requests: readonly RequestReport[]
   readonly dirty: DirtyReport
   readonly work: WorkReport
+  /** Those that deliver, or did lately and have not ended in order. */
+  readonly processes: readonly ProcessReport[]
   /** What no longer fits, or does not yet; empty where all does. */
   readonly problems: readonly Problem[]
   readonly refused: RefusedReport
@@ -65,6 +69,7 @@ export async function readStatus(options: ReadStatusOptions): Promise<StatusRepo
       requests: await readRequests(ledger, schema),
       dirty: await readDirty(ledger, schema),
       work: await readWork(ledger, schema),
+      processes: await readProcesses(ledger, schema, resolved.heartbeat.everyMs ?? heartbeatMs),
       problems,
       refused: await readRefused(ledger, schema),
       lastErrors: await readRefusedObjects(ledger, schema),
@@ -73,5 +78,8 @@ export async function readStatus(options: ReadStatusOptions): Promise<StatusRepo
     await ledger.query('ROLLBACK')
   }
 }
+
+/** Where the settings have none, processes beat so often. */
+const heartbeatMs = 15_000
 
 const namespacesOf = ({ mappings }: ResolvedSync): string[] => [...new Set(mappings.map(({ namespace }) => namespace))]

@@ -7,7 +7,7 @@ import type { Ledger } from '../ledger/ledger.js'
 import type { Logger } from '../logger.js'
 import type { ChangeCounts } from './change-counts.js'
 import type { Databases } from './databases.js'
-import type { EngineState } from './engine-state.js'
+import type { LiveState } from './live-state.js'
 import { rowsReader } from './read-rows.js'
 import type { Sources } from './sources.js'
 
@@ -47,7 +47,7 @@ export interface EngineLoad {
 /** One way in which changes come, from its start until what is in flight is settled. */
 export interface Engine {
   readonly counts: DispatchCounts
-  readonly state: EngineState
+  readonly state: LiveState
   readonly load: EngineLoad
   /** Until the signal is aborted; then it ends in the order in which nothing can be lost. */
   run(): Promise<void>

@@ -5,11 +5,13 @@ import { checkServer } from '../capture/replication/server.js'
 import { createSlot, inspectSlot } from '../capture/replication/slot.js'
 import { ensureTriggers } from '../capture/triggers/ensure.js'
 import type { ResolvedSync } from '../config/resolved.js'
+import { Ledger } from '../ledger/ledger.js'
 import { migrateLedger } from '../ledger/migrate.js'
 import type { Queryable } from '../ledger/postgres.js'
 import { type Logger, silentLogger } from '../logger.js'
 import type { BoundTable } from '../mapping/bind.js'
-import { openDatabases } from './databases.js'
+import { type Databases, openDatabases } from './databases.js'
+import { ackMark } from './replication/ack-mark.js'
 import { type Source, Sources } from './sources.js'
 import { wantedCapture } from './triggers.js'
 
@@ -48,7 +50,10 @@ export async function migrate(options: MigrateOptions): Promise<{ readonly done:
         // Before the slot: whoever dies in between leaves a mark too many rather than a gap.
         const slotIsMissing = (await inspectSlot(client, resolved.slot.name)) === null
         if (slotIsMissing) done.push(...(await markGap(databases.ledger, resolved.schema, sources.all)))
-        if (await createSlot(client, resolved.slot.name)) done.push(`Made the replication slot ${resolved.slot.name}`)
+        if (await createSlot(client, resolved.slot.name)) {
+          await markConfirmed(client, { databases, resolved })
+          done.push(`Made the replication slot ${resolved.slot.name}`)
+        }
       } else {
         await tellOfSlot(client, resolved, logger)
       }
@@ -80,6 +85,16 @@ async function markGap(ledger: Queryable, schema: string, sources: readonly Sour
     ],
   )
   return rows.map(({ source }) => `Marked ${String(source)} for a scan: changes may have been missed`)
+}
+
+/** Where a new slot begins: so that it is not taken for one that someone else has moved. */
+async function markConfirmed(
+  client: ClientBase,
+  { databases, resolved }: { readonly databases: Pick<Databases, 'ledger'>; readonly resolved: ResolvedSync },
+): Promise<void> {
+  const confirmed = (await inspectSlot(client, resolved.slot.name))?.confirmedFlushLsn
+  const ledger = new Ledger({ pool: databases.ledger, schema: resolved.schema })
+  if (confirmed != null) await ledger.setHorizon(ackMark(resolved.slot.name), confirmed)
 }
 
 /** Marks tables as a whole: a scan finds what was missed. */

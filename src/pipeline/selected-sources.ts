@@ -44,7 +44,10 @@ function isNamed({ name, bound, targets }: Source, table: string): boolean {
 
 function unknown(what: 'model' | 'table', name: string, known: readonly string[]): SyncError {
   const close = nearest(name, known)
-  const listed = known.length === 0 ? `No ${what} is mapped.` : `Mapped are: ${known.join(', ')}`
+  const listed =
+    known.length === 0
+      ? `The configuration maps no ${what}s; name tables instead, as schema.table.`
+      : `Mapped are: ${known.join(', ')}`
   return new SyncError('ARGUMENT_INVALID', `There is no mapping of a ${what} ${name}`, {
     hint: close === undefined ? listed : `Did you mean ${close}?`,
   })

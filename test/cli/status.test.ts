@@ -54,6 +54,7 @@ describe('the status', () => {
       requests: [],
       dirty: { count: 0, estimated: false, oldestAgeSeconds: null, bySource: [], wholeTables: [] },
       work: { workers: 0, scans: [] },
+      processes: [],
       problems: [],
       refused: { due: 0, nextRetryAt: null },
       lastErrors: [],

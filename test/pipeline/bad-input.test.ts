@@ -158,7 +158,8 @@ describe('a database that is not prepared', () => {
   ] as const)('%s', async (_, change, code, hint) => {
     const rig = await rigForTest({ sql, tables, start: false })
     for (const statement of change(rig).split(';\n')) await rig.db.query(statement)
-    const error = await failureOf(rig.start(), [passwordOf(rig.db.url)])
+    const stops = { settings: { slot: { name: rig.db.name, onLost: 'stop' } } } as const
+    const error = await failureOf(rig.start(stops), [passwordOf(rig.db.url)])
     expect(error.code).toBe(code)
     expect(error.hint).toMatch(hint)
     if (code === 'PUBLICATION_UNFIT' || code === 'SCHEMA_OUTDATED' || code === 'SLOT_MISSING') {
@@ -187,8 +188,9 @@ describe('a database that is not prepared', () => {
     expect(Object.keys(rig.sent('products'))).toEqual(['1', '2'])
   })
 
-  test('a slot that is dropped while it is read stops the sidecar with what to do', async () => {
-    const rig = await rigForTest({ sql, tables })
+  test('a slot that is dropped while it is read stops the sidecar with what to do, where that is asked for', async () => {
+    const rig = await rigForTest({ sql, tables, start: false })
+    await rig.start({ settings: { slot: { name: rig.db.name, onLost: 'stop' } } })
     await rig.db.query("INSERT INTO products VALUES (1, 'a')")
     await rig.caughtUp()
     const { done } = rig.pipeline

@@ -1,4 +1,3 @@
-import { onTestFinished } from 'vitest'
 import type { Emulator } from '../../src/emulator/index.js'
 import type { Readiness } from '../../src/operate/health.js'
 import { type RunningCommand, runCommand, startSidecar, writeConfig } from './sidecar.js'
@@ -11,6 +10,7 @@ export interface WatchedSidecar extends RunningCommand {
   metricsText(): Promise<string>
   /** The value of each series, by its name with its labels: `safetykit_phase{phase="streaming"}`. */
   metrics(): Promise<ReadonlyMap<string, number>>
+  close(): Promise<void>
 }
 
 export interface WatchedOptions {
@@ -22,7 +22,7 @@ export interface WatchedOptions {
   readonly migrate?: boolean
 }
 
-/** Migrates, and starts a sidecar that ends with the test; resolves once it serves. */
+/** Migrates, and starts a sidecar; resolves once it serves. */
 export async function watchedSidecar(options: WatchedOptions): Promise<WatchedSidecar> {
   const { databaseUrl, emulator, config, args = [], migrate = true } = options
   const directory = await writeConfig({ capture: 'replication', ...config })
@@ -32,11 +32,6 @@ export async function watchedSidecar(options: WatchedOptions): Promise<WatchedSi
     if (code !== 0) throw new Error(stderr)
   }
   const sidecar = startSidecar({ cwd: directory.dir, env, args: ['--metrics-port', '0', ...args] })
-  onTestFinished(async () => {
-    sidecar.kill('SIGKILL')
-    await sidecar.exited
-    await directory.remove()
-  })
   const { port } = await sidecar.waitFor(({ msg }) => msg === 'Metrics are served')
   const get = (path: string, method = 'GET') => fetch(`http://127.0.0.1:${port}${path}`, { method })
   const metricsText = async () => (await get('/metrics')).text()
@@ -49,6 +44,11 @@ export async function watchedSidecar(options: WatchedOptions): Promise<WatchedSi
     },
     metricsText,
     metrics: async () => seriesOf(await metricsText()),
+    async close() {
+      sidecar.kill('SIGKILL')
+      await sidecar.exited
+      await directory.remove()
+    },
   }
 }
 

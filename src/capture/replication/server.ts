@@ -98,6 +98,16 @@ export function serverProblems(state: ServerState): readonly SyncError[] {
 
 /** Throws one `DATABASE_UNFIT` that names everything that is wrong. */
 export async function checkServer(client: ClientBase, slotName: string): Promise<ServerState> {
+  const { rows } = await client.query<{ recovers: boolean }>('SELECT pg_catalog.pg_is_in_recovery() AS recovers')
+  if (rows[0]?.recovers === true) {
+    throw new SyncError(
+      'DATABASE_UNFIT',
+      'The server is a standby: it repeats what its primary writes, and takes no writes',
+      {
+        hint: 'Let DATABASE_URL name the primary, by an address that follows it over a failover (target_session_attrs=read-write).',
+      },
+    )
+  }
   const state = await inspectServer(client, slotName)
   const problems = serverProblems(state)
   if (problems.length > 0) {

@@ -1,5 +1,5 @@
 import { lookup } from 'node:dns/promises'
-import { connect, type Socket } from 'node:net'
+import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { ProxySettings } from '../../environment.js'
 import { type Check, failure, ok, type Step, type Verdict } from './finding.js'
@@ -76,7 +76,8 @@ async function lookAtTls(given: ApiGiven): Promise<Verdict> {
   if (url.protocol !== 'https:') return ok('not used: the URL is http')
   if (proxy !== null) return ok('behind the proxy; the answer below tells')
   const [host, port] = [hostOf(url), Number(portOf(url))]
-  const error = await attempt(() => connectTls({ host, port, servername: host }), 'secureConnect', timeoutMs)
+  const named = isIP(host) === 0 ? { servername: host } : {}
+  const error = await attempt(() => connectTls({ host, port, ...named }), 'secureConnect', timeoutMs)
   if (error === null) return ok('the certificate is trusted')
   return failure(`TLS with ${url.host} fails (${error})`, [
     {

@@ -32,6 +32,8 @@ export interface DoctorOptions {
   readonly now?: () => number
 }
 
+const loadingMs = 60_000
+
 /**
  * Looks at everything that a sync rests on, in the order in which one thing rests on another. Changes nothing, but with
  * `write`, and takes no lock but a reader's. Never throws for what it finds.
@@ -42,7 +44,9 @@ export async function examineSync(options: DoctorOptions): Promise<DoctorReport>
   const group = 'configuration'
   await examination.examine(group, [nodeCheck], options.nodeVersion)
   const check = { check: 'configuration', why: 'Without it nothing is known of what is to be sent.' }
-  const resolved = await examination.learn(group, check, {}, async () => {
+  // It imports the application's own modules, which may take a while.
+  const loading = new Examination({ timeoutMs: Math.max(loadingMs, timeoutMs), findings: examination.findings })
+  const resolved = await loading.learn(group, check, {}, async () => {
     const value = await settings.config()
     return { verdicts: describeConfiguration(value), value }
   })

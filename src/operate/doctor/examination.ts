@@ -41,11 +41,13 @@ function missingFor(given: unknown, { gone }: Line): Missing | null {
 
 /** Makes one check after the other, goes on after a failure, and waits for none longer than its time. */
 export class Examination {
-  readonly #findings: Finding[] = []
+  readonly findings: Finding[]
   readonly #timeoutMs: number
 
-  constructor(options: { readonly timeoutMs: number }) {
+  /** @param options.findings of another examination, which this one goes on with. */
+  constructor(options: { readonly timeoutMs: number; readonly findings?: Finding[] }) {
     this.#timeoutMs = options.timeoutMs
+    this.findings = options.findings ?? []
   }
 
   /** Makes a check that others rest on. */
@@ -88,7 +90,7 @@ export class Examination {
   }
 
   report(at: Date): DoctorReport {
-    const findings = [...this.#findings]
+    const findings = [...this.findings]
     const count = (status: Status): number => findings.filter((finding) => finding.status === status).length
     const counts = {
       ok: count('ok'),
@@ -106,7 +108,7 @@ export class Examination {
   ): void {
     const all = Array.isArray(verdicts) ? (verdicts as readonly Verdict[]) : [verdicts as Verdict]
     for (const { status, found, subject, fix } of all) {
-      this.#findings.push({ group, check, subject, status, found, why, fix })
+      this.findings.push({ group, check, subject, status, found, why, fix })
     }
   }
 

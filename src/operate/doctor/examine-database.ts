@@ -10,7 +10,7 @@ import { findTables, mappingChecks, type Tables, tablesCheck } from './mapping.j
 import { poolerCheck } from './pooler.js'
 import { everyVersionCheck, publicationCheck, publicationRightsCheck, tablesInWalCheck } from './publication.js'
 import { replicationConnectionCheck } from './replication-connection.js'
-import { ledgerRightsCheck, migrationRightsCheck, readingCheck } from './rights.js'
+import { ledgerRightsCheck, lookAtLedgerRights, migrationRightsCheck, readingCheck } from './rights.js'
 import { serverChecks } from './server.js'
 import { findSideTables, sideTablesCheck, workChecks } from './side-tables.js'
 import { slotChecks } from './slot.js'
@@ -109,21 +109,12 @@ async function examineSideTables(
   const ledger = url === null ? opened : await examination.learn('side tables', check, {}, () => open(url, timeoutMs))
   const line = ledger instanceof Missing ? undefined : ledger.line
   try {
-    const found = await examination.learn(
-      'side tables',
-      sideTablesCheck,
-      together(ledger, resolved),
-      ([
-        {
-          line: { client },
-        },
-        sync,
-      ]) => findSideTables(client, sync),
-      line,
-    )
+    const place = from(together(ledger, resolved), ([{ line: one }, sync]) => ({ client: one.client, resolved: sync }))
+    const allowed = await examination.learn('side tables', ledgerRightsCheck, place, lookAtLedgerRights, line)
+    const found = await examination.learn('side tables', sideTablesCheck, allowed, findSideTables, line)
     await examination.examine('side tables', [migrationRightsCheck], found, line)
     const current = from(found, (one) => (one.current ? one : new Missing('"side-tables" failed')))
-    await examination.examine('side tables', [ledgerRightsCheck, ...workChecks], current, line)
+    await examination.examine('side tables', workChecks, current, line)
   } finally {
     if (url !== null) await line?.close()
   }

@@ -3,6 +3,7 @@ import { escapeIdentifier } from 'pg'
 import type { ResolvedSync } from '../../config/resolved.js'
 import type { BoundTable } from '../../mapping/bind.js'
 import { sqlName } from '../../mapping/table-name.js'
+import { type Learnt, Missing } from './examination.js'
 import { type Check, failure, ok, type Step } from './finding.js'
 import type { Tables } from './mapping.js'
 
@@ -35,15 +36,19 @@ async function lackingReads(client: ClientBase, { source, table, readColumns }: 
   return failure(`the role ${role} may not read ${what} of ${source}`, fix, source)
 }
 
-export interface LedgerGiven {
+/** The side tables' database. */
+export interface LedgerPlace {
   readonly client: ClientBase
   readonly resolved: ResolvedSync
+}
+
+export interface LedgerGiven extends LedgerPlace {
   /** Whether they are those of this version. */
   readonly current: boolean
 }
 
 /** The fix is for the side tables' database, where that is another one. */
-const inLedger = ({ resolved }: LedgerGiven, sql: string): Step =>
+const inLedger = ({ resolved }: LedgerPlace, sql: string): Step =>
   resolved.ledgerUrl === null ? { sql } : { sql, database: 'side tables' }
 
 export const migrationRightsCheck: Check<LedgerGiven> = {
@@ -74,28 +79,35 @@ export const migrationRightsCheck: Check<LedgerGiven> = {
   },
 }
 
-export const ledgerRightsCheck: Check<LedgerGiven> = {
+export const ledgerRightsCheck = {
   check: 'side-table-rights',
   why: 'Whoever delivers records in the side tables what SafetyKit has accepted; what cannot be recorded is sent again.',
-  look: async (given) => {
-    const { client, resolved } = given
-    const { rows } = await client.query<{ role: string; usage: boolean; tables: string[] }>(
-      `SELECT current_user AS role, pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS usage,
+}
+
+/** Whether they may be read and written; where there are none yet they may be. */
+export async function lookAtLedgerRights(given: LedgerPlace): Promise<Learnt<LedgerPlace>> {
+  const { client, resolved } = given
+  const { rows } = await client.query<{ role: string; usage: boolean; tables: string[] }>(
+    `SELECT current_user AS role, pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS usage,
               ARRAY(SELECT c.relname::text FROM pg_catalog.pg_class c
-                     WHERE c.relnamespace = n.oid AND c.relkind = 'r' AND c.relname <> 'migrations' AND NOT (
+                     WHERE c.relnamespace = n.oid AND c.relkind = 'r' AND NOT CASE c.relname WHEN 'migrations' THEN
+                           pg_catalog.has_table_privilege(c.oid, 'SELECT') ELSE
                            pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_table_privilege(c.oid, 'INSERT')
-                       AND pg_catalog.has_table_privilege(c.oid, 'UPDATE') AND pg_catalog.has_table_privilege(c.oid, 'DELETE'))
+                       AND pg_catalog.has_table_privilege(c.oid, 'UPDATE') AND pg_catalog.has_table_privilege(c.oid, 'DELETE') END
                      ORDER BY c.relname) AS tables
          FROM pg_catalog.pg_namespace n WHERE n.nspname = $1`,
-      [resolved.schema],
-    )
-    const { role = '', usage = true, tables = [] } = rows[0] ?? {}
-    if (usage && tables.length === 0) return ok('they can be read and written')
-    const [schema, grantee] = [escapeIdentifier(resolved.schema), escapeIdentifier(role)]
-    const what = usage ? `all of ${tables.join(', ')}` : `the schema ${resolved.schema}`
-    return failure(`the role ${role} may not read and write ${what}`, [
-      inLedger(given, `GRANT USAGE ON SCHEMA ${schema} TO ${grantee};`),
-      inLedger(given, `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${grantee};`),
-    ])
-  },
+    [resolved.schema],
+  )
+  const { role = '', usage = true, tables = [] } = rows[0] ?? {}
+  if (usage && tables.length === 0) {
+    const found = rows.length === 0 ? 'there are none yet' : 'they can be read and written'
+    return { verdicts: ok(found), value: given }
+  }
+  const [schema, grantee] = [escapeIdentifier(resolved.schema), escapeIdentifier(role)]
+  const what = usage ? `all of ${tables.join(', ')}` : `the schema ${resolved.schema}`
+  const verdicts = failure(`the role ${role} may not read and write ${what}`, [
+    inLedger(given, `GRANT USAGE ON SCHEMA ${schema} TO ${grantee};`),
+    inLedger(given, `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${grantee};`),
+  ])
+  return { verdicts, value: new Missing('"side-table-rights" failed') }
 }

@@ -1,4 +1,3 @@
-import type { ClientBase } from 'pg'
 import { escapeIdentifier } from 'pg'
 import type { ResolvedSync } from '../../config/resolved.js'
 import { isSyncError } from '../../errors.js'
@@ -6,7 +5,7 @@ import { checkLedger, ledgerVersion } from '../../ledger/migrate.js'
 import type { Learnt } from './examination.js'
 import { failuresOf } from './failures.js'
 import { type Check, failure, ok, type Step, type Verdict, warning } from './finding.js'
-import type { LedgerGiven } from './rights.js'
+import type { LedgerGiven, LedgerPlace } from './rights.js'
 import { durationText } from './words.js'
 
 export const sideTablesCheck = {
@@ -14,7 +13,7 @@ export const sideTablesCheck = {
   why: 'They hold what SafetyKit has accepted and what waits; another version of them cannot be worked with.',
 }
 
-export async function findSideTables(client: ClientBase, resolved: ResolvedSync): Promise<Learnt<LedgerGiven>> {
+export async function findSideTables({ client, resolved }: LedgerPlace): Promise<Learnt<LedgerGiven>> {
   try {
     await checkLedger(client, resolved.schema)
     const verdicts = ok(`in the schema ${resolved.schema}, version ${ledgerVersion}`)
@@ -75,13 +74,14 @@ async function lookAtProcesses({ client, resolved }: LedgerGiven): Promise<reado
   const { rows } = await client.query<Beat>(
     `SELECT process::text, state, extract(epoch FROM clock_timestamp() - beat_at)::float8 AS silent,
             extract(epoch FROM clock_timestamp() - since)::float8 AS since
-       FROM ${escapeIdentifier(resolved.schema)}.heartbeats WHERE state <> 'stopped'
+       FROM ${escapeIdentifier(resolved.schema)}.heartbeats
       ORDER BY beat_at DESC LIMIT 20`,
   )
   const limit = Math.max(minSilentMs, silentBeats * (resolved.heartbeat.everyMs ?? 0)) / 1_000
-  const living = rows.filter(({ silent }) => silent <= limit)
-  const verdicts = rows.map((beat) => verdictOf(beat, limit))
-  if (living.length > 0) return verdicts
+  if (rows.length === 0) return [ok('none was heard of so far')]
+  const running = rows.filter(({ state }) => state !== 'stopped')
+  const verdicts = running.map((beat) => verdictOf(beat, limit))
+  if (running.some(({ silent }) => silent <= limit)) return verdicts
   return [...verdicts, warning('no process delivers', starting(resolved))]
 }
 

@@ -8,7 +8,7 @@ export interface BackfillRequest {
   readonly where?: string
   /** Sends also what was accepted, or refused, with this very content. Default: `false`. */
   readonly force?: boolean
-  /** Ends once so many objects were sent. Default: all. */
+  /** Ends a table once so many of its objects were sent, by this run and the one that it goes on with. Default: all. */
   readonly limit?: number
   /** Stops soon; the next backfill that is asked for the same goes on where this one was. */
   readonly signal?: AbortSignal
@@ -31,7 +31,11 @@ export interface BackfillProgress extends BackfilledTable {
   readonly waiting: number
 }
 
-/** What became of a table. Of a run that goes on where an earlier one was, the counts are those of both. */
+/**
+ * What became of a table. Of a run that goes on where an earlier one was, the counts are those of both. Where that one was
+ * killed they overlap: the objects of an import that it has left unrecorded are in `imported`, and in `inStep` as their rows
+ * are walked again.
+ */
 export interface BackfilledTable {
   /** The table, as `schema.table`. */
   readonly source: string

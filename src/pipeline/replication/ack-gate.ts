@@ -5,9 +5,7 @@ import { SyncError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import { formatLsn, type Lsn } from '../../lsn.js'
 import { withClient } from '../migrate.js'
-
-/** The mark's name in the ledger. */
-export const ackMark = (slot: string): string => `slot ${slot} confirmed`
+import { ackMark } from './ack-mark.js'
 
 /** How far the mark jumps ahead: more where it would be moved more than once a second, less where seldom. */
 const leastStep = 16n * 1024n

@@ -8,6 +8,7 @@ import type { Databases } from '../databases.js'
 import { wantedPublication, withClient } from '../migrate.js'
 import type { Sources } from '../sources.js'
 import { isLost } from './mend-slot.js'
+import { tellUnloggedValues } from './unlogged-values.js'
 
 interface CheckOptions {
   readonly databases: Databases
@@ -41,4 +42,5 @@ export async function checkReplication({ databases, resolved, sources, logger }:
     // A killed sidecar's connection takes a moment to go; another one that lives makes this one its standby.
     logger.warn(`${problem.message}; waiting for it`, { hint: problem.hint })
   })
+  await tellUnloggedValues({ db: databases.source, sources, logger })
 }

@@ -9,7 +9,7 @@ import { formatLsn, type Lsn } from '../../lsn.js'
 import type { Databases } from '../databases.js'
 import { markTables, wantedPublication, withClient } from '../migrate.js'
 import type { Sources } from '../sources.js'
-import { ackMark } from './ack-gate.js'
+import { ackMark } from './ack-mark.js'
 
 /** Slots whose changes are gone. */
 const lost = new Set(['SLOT_MISSING', 'SLOT_LOST', 'SLOT_REPLACED'])

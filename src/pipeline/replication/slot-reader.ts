@@ -28,6 +28,7 @@ import { messagePrefix, WalHeartbeat } from './wal-heartbeat.js'
 const settledPollMs = 100
 
 const allPartitions = { partitions: Array.from({ length: partitions }, (_, number) => number), wanting: false }
+const noPartitions = { partitions: [], wanting: false }
 
 interface SlotReaderOptions {
   readonly parts: Parts
@@ -145,7 +146,8 @@ export class SlotReader {
       schema: resolved.schema,
       sources,
       doubts: this.#doubts,
-      attend: async () => allPartitions,
+      // Before it has the slot, or without its connection, another process may be the one that sends.
+      attend: async () => (stream.status.phase === 'streaming' ? allPartitions : noPartitions),
       arrive: this.#arrive,
       markTable: this.#markTable,
       changes: this.#parts.changes,
@@ -254,6 +256,7 @@ export class SlotReader {
     state.counts.reconnects = this.#reconnectsBefore + reconnects
     if (phase === 'streaming') {
       state.enter('streaming')
+      this.#dirty?.wake()
       return
     }
     this.#heartbeat?.onEnd()

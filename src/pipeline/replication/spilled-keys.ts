@@ -4,9 +4,9 @@ import { SyncError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 
 /** How long keys wait for others: what a row changes meanwhile costs nothing more. */
-const maxAgeMs = 500
+const maxAgeMs = 2_000
 /** So many are written at once. */
-const fullAt = 4_000
+const fullAt = 10_000
 /** What a key costs beside its text, and a change that waits for it. */
 const keyBytes = 200
 const ticketBytes = 16
@@ -44,7 +44,7 @@ class Batch {
   }
 }
 
-/** Writes the keys of changes into `dirty`, each once for what comes within half a second, and settles the changes then. */
+/** Writes the keys of changes into `dirty`, each once for what comes within two seconds, and settles the changes then. */
 export class SpilledKeys {
   readonly #options: SpilledKeysOptions
   readonly #recorder: Recorder

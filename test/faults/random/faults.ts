@@ -177,6 +177,17 @@ const checkpoint: Kind = () => ({
   },
 })
 
+/** As someone does who cleans up, or a failover to a server that does not have it: the sidecar makes it anew, and scans. */
+const slotDropped: Kind = () => ({
+  name: 'the slot dropped',
+  async strike({ query, slot }) {
+    await query('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [slot])
+      .then(() => query('SELECT pg_drop_replication_slot($1)', [slot]))
+      // It was read from again at once, or the server is away.
+      .catch(() => {})
+  },
+})
+
 const common: readonly Kind[] = [
   kill,
   kill,
@@ -197,6 +208,7 @@ const common: readonly Kind[] = [
 const replication: readonly Kind[] = [
   terminate('walsender', `backend_type = 'walsender'`),
   terminate('walsender', `backend_type = 'walsender'`),
+  slotDropped,
   checkpoint,
 ]
 
