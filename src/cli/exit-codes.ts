@@ -11,7 +11,7 @@ export const exitCodes = {
   database: 3,
   /** The API refused the key. */
   unauthorized: 4,
-  /** A backfill that SIGINT or SIGTERM stopped, told apart from one that is done: 128 and the signal, as shells have it. */
+  /** A backfill or a prune that SIGINT or SIGTERM stopped, told apart from one that is done: 128 and the signal, as shells have it. */
   interrupted: 130,
   terminated: 143,
 } as const
@@ -25,7 +25,7 @@ export const exitCodesText = `Exit codes:
   2  a mistake on the command line, in the configuration or in a setting
   3  the database cannot be reached, or is not as it has to be
   4  the API refused the key
-  130, 143  a backfill was stopped by SIGINT, SIGTERM, and can be gone on with`
+  130, 143  a backfill or a prune was stopped by SIGINT, SIGTERM, and can be gone on with`
 
 /** The exit code that follows from an error's code. */
 export function exitCodeOf(code: ErrorCode): ExitCode {

@@ -4,6 +4,7 @@ import { addBackfill } from './backfill.js'
 import { addDoctor } from './doctor.js'
 import { addEmulator } from './emulator.js'
 import { exitCodesText } from './exit-codes.js'
+import { addInit } from './init.js'
 import { addMigrate } from './migrate.js'
 import { addHelp } from './options.js'
 import { addPrune } from './prune.js'
@@ -28,6 +29,7 @@ export function createProgram(): Command {
     })
     .showHelpAfterError('→ safetykit-sync --help shows the commands, and --help after a command its options.')
     .exitOverride()
+  addInit(program)
   addMigrate(program)
   addRun(program)
   addBackfill(program)
@@ -42,6 +44,7 @@ export function createProgram(): Command {
     `${exitCodesText}
 
 First steps:
+  safetykit-sync init       once: writes a safetykit.config.ts
   safetykit-sync migrate    once, and after the mapping has changed
   safetykit-sync run        the sidecar: one a database
   safetykit-sync backfill   once, for the rows that were there before; beside run, before it or after it`,

@@ -94,10 +94,8 @@ export class Dispatcher {
     const onNext = (lane: Lane, slot: ObjectSlot): void => this.#proceed(lane, slot)
     this.#outcomes = new Outcomes({ ledger, parking, backlog, events, logger, random, onNext })
     this.#queries = new Queries({ logger, random })
-    this.#lookups = new Gather(
-      () => maxLookup,
-      (lane, slots) => this.#lookUp(lane, slots),
-    )
+    const lookUp = (lane: Lane, slots: readonly ObjectSlot[]) => this.#lookUp(lane, slots)
+    this.#lookups = new Gather(() => maxLookup, lookUp)
     this.#reads = new RowReads({
       readRows: options.readRows,
       queries: this.#queries,
@@ -268,13 +266,9 @@ export class Dispatcher {
     const bytes = Buffer.byteLength(content.json)
     const most = this.#sender.maxObjectBytes
     if (bytes > most) {
-      const error = new SyncError(
-        'OBJECT_TOO_LARGE',
-        `The object has ${bytes} bytes, a request holds ${most} at most`,
-        {
-          hint: 'Map fewer or smaller columns, or raise delivery.maxBatchBytes as far as the API allows.',
-        },
-      )
+      const hint = 'Map fewer or smaller columns, or raise delivery.maxBatchBytes as far as the API allows.'
+      const words = `The object has ${bytes} bytes, a request holds ${most} at most`
+      const error = new SyncError('OBJECT_TOO_LARGE', words, { hint })
       lane.remove(slot)
       this.#outcomes.parked(lane, slot, error, null)
     } else {

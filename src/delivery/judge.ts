@@ -37,7 +37,8 @@ export function judge(slot: ObjectSlot): Verdict {
       return { kind: 'send', content: waiting }
     }
     case 'gone': {
-      const neverSent = known?.requestId == null && !slot.inDoubt && !slot.replayed && !slot.force
+      // Of what was refused: a key that is forced is of one that may have been accepted before (`ParkedObject.inDoubt`).
+      const neverSent = known?.requestId == null && !slot.inDoubt && !slot.replayed && !(known !== null && slot.force)
       const grave = neverSent ? null : (origin.tombstone?.(slot.id) ?? null)
       const unchanged = grave !== null && known?.state === 'accepted' && known.fingerprint === grave.fingerprint
       if (unchanged && !isDoubted(slot, waiting)) return { kind: 'settle' }

@@ -85,3 +85,13 @@ test('a process that is killed between upload and record, and its folder with it
   )
   expect(emulator.objects('products').size).toBe(3_000)
 })
+
+// Node's own recursive mkdir goes round for ever there.
+test.runIf(process.platform === 'linux')('a folder that cannot be made is told, and not tried for ever', async () => {
+  const { directory, env } = await rig('/proc/nope')
+  const { code, stderr } = await runCommand(['backfill'], { cwd: directory.dir, env })
+  expect(code).not.toBe(0)
+  expect(stderr).toMatch(
+    /^error SPOOL_UNFIT: The folder \/proc\/nope\/\w+ cannot be written \(ENOENT\)\n→ .*spoolDirectory/,
+  )
+})

@@ -1,7 +1,9 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { formatDoctor } from '../../src/cli/doctor-text.js'
 import { painter } from '../../src/cli/terminal.js'
+import { startPipeline } from '../../src/pipeline.js'
 import { runCommand, writeConfig } from '../support/sidecar.js'
+import { soon } from '../support/soon.js'
 import { type DoctorRig, doctorForTest, productsMapping } from './rig.js'
 
 const escapeCharacter = String.fromCharCode(27)
@@ -39,6 +41,25 @@ test('a broken one ends with 1, and prints the failures last, each with what men
   expect(failures).toContain(`→ SELECT pg_drop_replication_slot('${rig.resolved.slot.name}');`)
   expect(failures).toContain('→ $ safetykit-sync migrate')
   expect(stdout.trimEnd().split('\n').at(-1)).toMatch(/^\d+ failures, \d+ warnings?, \d+ ok, \d+ skipped$/)
+})
+
+test('a sidecar that delivers is seen: reading the slot, and heard of', async () => {
+  const rig = await doctorForTest()
+  const pipeline = await startPipeline({
+    resolved: rig.resolved,
+    databaseUrl: rig.url,
+    apiKey: 'sk_emulator',
+    baseUrl: rig.emulatorUrl,
+  })
+  onTestFinished(() => pipeline.stop())
+  await soon(async () => {
+    const { findings, ok } = await rig.doctor()
+    expect(ok).toBe(true)
+    expect(findings.filter(({ check }) => ['slot-reader', 'processes'].includes(check))).toMatchObject([
+      { status: 'ok', found: expect.stringContaining('safetykit-sync') },
+      { status: 'ok', found: expect.stringContaining('streaming') },
+    ])
+  })
 })
 
 test('the report is aligned, and coloured only where it is told to be', async () => {

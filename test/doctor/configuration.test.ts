@@ -56,7 +56,7 @@ test('too little room for the files of imports is a warning', async () => {
   expect(await rig.troubles('spool')).toMatchObject([{ status: 'warning' }])
 })
 
-test('processes that went silent, whose clock is ahead, that hang or spill, and leases of one that died, are told', async () => {
+test('processes that went silent, that hang or spill, and leases of one that died, are told', async () => {
   const rig = await doctorForTest()
   const beat = (state: string, at: string): Promise<unknown> =>
     rig.query(`DELETE FROM safetykit.heartbeats; INSERT INTO safetykit.heartbeats (process, started_at, beat_at, state, since)
@@ -71,8 +71,6 @@ test('processes that went silent, whose clock is ahead, that hang or spill, and 
   ])
   await beat('stopped', "now() - interval '10 min'")
   expect(await rig.troubles('processes')).toMatchObject([{ found: 'no process delivers' }])
-  await beat('streaming', "now() + interval '1 min'")
-  expect(await rig.troubles('processes')).toMatchObject([{ found: expect.stringContaining('ahead') }])
   await beat('stalled', 'now()')
   expect(await rig.troubles('processes')).toMatchObject([{ status: 'failure' }])
   await beat('spilling', 'now()')

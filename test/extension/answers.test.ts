@@ -255,3 +255,21 @@ describe('where nothing was migrated', () => {
     }
   })
 })
+
+describe('retry', () => {
+  test('has refused objects sent again, those that fit, and says how many of what', async () => {
+    const rig = await extensionRig()
+    const db = extended(rig)
+    const key = JSON.stringify({ id: productId })
+    const error = JSON.stringify({ code: 'API_REJECTED' })
+    await insertObject(rig, { object_id: productId, state: 'dead', attempts: 7, error, key })
+    await insertObject(rig, { object_id: '7', namespace: 'bios', source: 'public.Seller', state: 'dead', key })
+    const group = { namespace: 'products', code: 'API_REJECTED', state: 'dead', objects: 1 }
+    const asked = { namespaces: ['products'], state: 'dead' } as const
+    expect(await db.$safetykit.retry({ ...asked, dryRun: true })).toMatchObject({ objects: 1, groups: [group] })
+    expect(await db.$safetykit.retry(asked)).toMatchObject({ objects: 1, groups: [group] })
+    const { rows } = await rig.db.query('SELECT source, key, force FROM safetykit.dirty')
+    expect(rows).toEqual([{ source: 'public.Product', key: { id: productId }, force: false }])
+    expect(await db.$safetykit.retry({})).toMatchObject({ objects: 1, waiting: 1 })
+  })
+})

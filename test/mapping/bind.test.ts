@@ -110,6 +110,7 @@ test('all mistakes stand in one report, each with its path and what to do', asyn
     path: 'models.Note.id',
     message: 'the id column author can be null, and an object without an id cannot be sent',
     hint: 'ALTER TABLE "public"."messages" ALTER COLUMN "author" SET NOT NULL',
+    sql: 'ALTER TABLE "public"."messages" ALTER COLUMN "author" SET NOT NULL',
   })
 })
 

@@ -38,7 +38,9 @@ test('the side tables live in another database: nothing of ours is in the source
   await soon(() => expect(rig.versions('products', '1')).toBe(2))
   await soon(async () => expect(await side('dirty')).toEqual([]))
   await rig.stop()
-  expect((await side('horizons')).filter((row) => !String(row.name).endsWith('confirmed')).map((row) => row.through)).toEqual(['0', '0'])
+  expect(
+    (await side('horizons')).filter((row) => !String(row.name).endsWith('confirmed')).map((row) => row.through),
+  ).toEqual(['0', '0'])
   await rig.db.query('DELETE FROM products WHERE id = 1')
   await rig.start()
   await rig.caughtUp()

@@ -31,7 +31,7 @@ export class Spool {
   /** Makes the folder, and takes away what an earlier process has left there, but for these parts. */
   async open(kept: readonly string[]): Promise<void> {
     await this.#told(async () => {
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 })
+      await makeFolder(this.#directory)
       for (const file of await readdir(this.#directory)) {
         if (!kept.includes(path.parse(file).name)) await rm(path.join(this.#directory, file), { force: true })
       }
@@ -165,3 +165,26 @@ export class PartWriter {
     this.#lines = larger
   }
 }
+
+/** With those above it. What Node has for this loops for ever where one that is there takes no other in, like `/proc`. */
+async function makeFolder(directory: string): Promise<void> {
+  try {
+    await makeOne(directory)
+  } catch (error) {
+    const parent = path.dirname(directory)
+    if (!isCode(error, 'ENOENT') || parent === directory) throw error
+    await makeFolder(parent)
+    await makeOne(directory)
+  }
+}
+
+async function makeOne(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: 0o700 })
+  } catch (error) {
+    if (!isCode(error, 'EEXIST')) throw error
+  }
+}
+
+const isCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code

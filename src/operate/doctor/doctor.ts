@@ -1,22 +1,12 @@
-import type { ResolvedSync } from '../../config/resolved.js'
-import type { ProxySettings } from '../../environment.js'
 import { configurationChecks, describeConfiguration, nodeCheck } from './configuration.js'
 import { Examination, from } from './examination.js'
 import { examineApi } from './examine-api.js'
 import { examineDatabase } from './examine-database.js'
 import type { DoctorReport } from './finding.js'
+import type { DoctorSettings } from './settings.js'
 
 export type { DoctorReport, Finding, Status, Step } from './finding.js'
-
-/** Where the settings come from; each throws where it is missing or none. */
-export interface DoctorSettings {
-  config(): Promise<ResolvedSync>
-  databaseUrl(): string
-  apiKey(): string
-  baseUrl(): string | undefined
-  webhookSecrets(): readonly string[]
-  proxy(): ProxySettings | undefined
-}
+export type { DoctorSettings } from './settings.js'
 
 export interface DoctorOptions {
   readonly settings: DoctorSettings

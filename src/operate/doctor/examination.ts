@@ -121,7 +121,8 @@ export class Examination {
         reject(new Error(`There was no answer within ${seconds} s`))
       }, this.#timeoutMs)
     })
-    const done = work()
+    // It may throw at once as well: a setting that is missing.
+    const done = (async () => work())()
     // Given up, it may still fail.
     done.catch(() => {})
     try {

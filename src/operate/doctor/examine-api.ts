@@ -1,9 +1,9 @@
 import type { ResolvedSync } from '../../config/resolved.js'
 import { type ApiGiven, proxyFor, reachChecks } from './api.js'
 import { type ApiAnswer, apiClockCheck, askApi, keyChecks } from './api-answers.js'
-import type { DoctorSettings } from './doctor.js'
 import { type Examination, from, type Learnt, type Line, Missing, together } from './examination.js'
 import { type Check, failure, ok, type Verdict, warning } from './finding.js'
+import type { DoctorSettings } from './settings.js'
 
 export interface ApiExamination {
   readonly examination: Examination

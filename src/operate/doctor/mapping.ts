@@ -2,22 +2,13 @@ import type { ClientBase } from 'pg'
 import type { Mapping, ResolvedSync } from '../../config/resolved.js'
 import { ConfigError, type Mistake } from '../../errors.js'
 import { type BoundTable, bindMappings } from '../../mapping/bind.js'
-import { type Catalog, readCatalog } from '../../mapping/catalog.js'
+import { readCatalog } from '../../mapping/catalog.js'
 import { bypassSql, hiddenTables } from '../../pipeline/check-readable.js'
 import { type Learnt, Missing } from './examination.js'
 import { mistakeFailure } from './failures.js'
 import { type Check, failure, ok, type Verdict } from './finding.js'
+import type { Tables } from './tables.js'
 import { lookAtGenerated, lookAtValues } from './values.js'
-
-/** The mapped tables that are there as the mapping has them; those that are not are told, and left out. */
-export interface Tables {
-  readonly client: ClientBase
-  readonly resolved: ResolvedSync
-  readonly catalog: Catalog
-  readonly bound: readonly BoundTable[]
-  /** Whether these are all. */
-  readonly complete: boolean
-}
 
 export const tablesCheck = {
   check: 'tables',

@@ -7,8 +7,8 @@ import { plainName, sqlName } from '../../mapping/table-name.js'
 import { wantedPublication } from '../../pipeline/migrate.js'
 import { mistakeFailure } from './failures.js'
 import { type Check, failure, migrateStep, ok, type Step, type Verdict, warning } from './finding.js'
-import type { Tables } from './mapping.js'
 import type { ServerGiven } from './server.js'
+import type { Tables } from './tables.js'
 
 /** The tables of a server that is asked for replication. */
 export type PublishedGiven = Tables & ServerGiven

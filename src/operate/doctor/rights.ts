@@ -5,7 +5,7 @@ import type { BoundTable } from '../../mapping/bind.js'
 import { sqlName } from '../../mapping/table-name.js'
 import { type Learnt, Missing } from './examination.js'
 import { type Check, failure, ok, type Step } from './finding.js'
-import type { Tables } from './mapping.js'
+import type { Tables } from './tables.js'
 
 export const readingCheck: Check<Tables> = {
   check: 'read-rights',

@@ -27,8 +27,6 @@ export async function findSideTables({ client, resolved }: LedgerPlace): Promise
 /** Between two heartbeats are 15 s by default. */
 const silentBeats = 4
 const minSilentMs = 60_000
-/** A process' clock may be so far ahead of the database's. */
-const aheadMs = 5_000
 
 export const workChecks: readonly Check<LedgerGiven>[] = [
   {
@@ -65,7 +63,7 @@ const starting = ({ deliver }: ResolvedSync): readonly Step[] =>
 interface Beat {
   readonly process: string
   readonly state: string
-  /** Since it was last heard of, by the database's clock; below zero where its own is ahead. */
+  /** Since it was last heard of, by the database's clock. */
   readonly silent: number
   readonly since: number
 }
@@ -92,11 +90,6 @@ function verdictOf({ process, state, silent, since }: Beat, limit: number): Verd
     return warning(found, [
       { do: 'Where it is meant to run: see its log, and start it again. Where it is gone for good:' },
       { run: 'safetykit-sync prune' },
-    ])
-  }
-  if (silent < -aheadMs / 1_000) {
-    return warning(`the clock of ${name} is ${durationText(-silent)} ahead of the database's`, [
-      { do: 'Let both machines take their time from NTP (timedatectl set-ntp true).' },
     ])
   }
   const found = `${name} is ${state} for ${durationText(Math.max(0, since))}`

@@ -6,7 +6,7 @@ import { readInstalled } from '../../capture/triggers/installed.js'
 import { plainName } from '../../mapping/table-name.js'
 import { wantedCapture } from '../../pipeline/triggers.js'
 import { type Check, failure, migrateStep, ok, warning } from './finding.js'
-import type { Tables } from './mapping.js'
+import type { Tables } from './tables.js'
 import { bytesText } from './words.js'
 
 export const triggersCheck: Check<Tables> = {

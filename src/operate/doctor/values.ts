@@ -3,7 +3,7 @@ import type { BoundTable } from '../../mapping/bind.js'
 import { fieldPath } from '../../mapping/bind-names.js'
 import type { TypeCatalog } from '../../mapping/types.js'
 import { ok, type Verdict, warning } from './finding.js'
-import type { Tables } from './mapping.js'
+import type { Tables } from './tables.js'
 
 /** Any number of so many digits survives a double. */
 const exactDigits = 15

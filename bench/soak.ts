@@ -1,0 +1,141 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { cpuSeconds, openStage, rows, startCommand, startEmulator, table } from './workload.js'
+
+const help = `Usage: npm run soak -- [--minutes 30] [--per-second N]
+
+Writes N rows a second (default: 5,000) into a table that the sidecar reads from the WAL, and looks at the sidecar each second.
+Half of its maximum is what is meant: half of the rate that "npm run bench -- drain" gives on the same machine.
+
+Flat is: over the last two thirds of the time, a straight line through the figures rises by less than a tenth of their mean
+(of the delay: by less than 5 ms), or falls.`
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '30' },
+    'per-second': { type: 'string', default: '5000' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+})
+
+interface Sample {
+  readonly seconds: number
+  readonly residentMb: number
+  readonly handles: number
+  readonly delayMs: number
+  readonly cpu: number
+}
+
+/** A hundred transactions of the rate a second, as far as the server takes them. */
+async function soak(minutes: number, perSecond: number): Promise<Sample[]> {
+  const stage = await openStage()
+  const emulator = await startEmulator(['--no-objects'])
+  try {
+    await stage.db.query(table)
+    const env = { ...emulator.env, DATABASE_URL: stage.server.url() }
+    const config = stage.configure({ schema: 'safetykit', slot: 'soak' })
+    await startCommand(['migrate', '--config', config], env).sees('Made the replication slot')
+    const sidecar = startCommand(['run', '--config', config, '--metrics-port', '0'], env)
+    const told = await sidecar.sees('Metrics are served')
+    const port = Number(/"port":(\d+)/.exec(told)?.[1])
+    await sidecar.sees('Replication has started')
+    const pid = sidecar.process.pid ?? 0
+    const samples: Sample[] = []
+    const began = performance.now()
+    const seconds = (): number => (performance.now() - began) / 1000
+    let stopped = false
+    const writing = (async () => {
+      const each = Math.max(1, Math.round(perSecond / 100))
+      for (let n = 0; !stopped; n += each) {
+        const dueMs = (n / perSecond) * 1000 - seconds() * 1000
+        if (dueMs > 0) await sleep(dueMs)
+        // The table stays as large as some minutes make it; what is written over is an update.
+        const from = (n % 1_000_000) + 1
+        await stage.db.query(`${rows(String(from), String(from + each - 1))}
+          ON CONFLICT (id) DO UPDATE SET price = products.price + 1`)
+      }
+    })()
+    while (seconds() < minutes * 60) {
+      await sleep(1_000)
+      samples.push({ seconds: seconds(), cpu: cpuSeconds(pid), ...looks(pid), delayMs: await eventLoopDelayMs(port) })
+    }
+    stopped = true
+    await writing
+    await sidecar.stop()
+    return samples
+  } finally {
+    await emulator.command.stop()
+    await stage.close()
+  }
+}
+
+function looks(pid: number): { readonly residentMb: number; readonly handles: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return {
+    residentMb: Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024,
+    handles: readdirSync(`/proc/${pid}/fd`).length,
+  }
+}
+
+/** The 99th percentile since the sidecar was asked last. */
+async function eventLoopDelayMs(port: number): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  return Number(/^\w*eventloop_lag_p99_seconds(?:\{.*\})? ([\d.e+-]+)$/m.exec(text)?.[1]) * 1000
+}
+
+const mean = (of: readonly number[]): number => of.reduce((sum, one) => sum + one, 0) / of.length
+
+/** The slope of the straight line that is nearest to the points, in units of y a unit of x. */
+function slope(x: readonly number[], y: readonly number[]): number {
+  const [mx, my] = [mean(x), mean(y)]
+  const above = x.reduce((sum, at, index) => sum + (at - mx) * ((y[index] ?? 0) - my), 0)
+  return above / x.reduce((sum, at) => sum + (at - mx) ** 2, 0)
+}
+
+function show(samples: readonly Sample[]): boolean {
+  console.log('  minute  resident MiB  handles  event loop p99 ms  processor')
+  for (let minute = 0; minute * 60 < (samples.at(-1)?.seconds ?? 0); minute += 1) {
+    const within = samples.filter(({ seconds }) => Math.floor(seconds / 60) === minute)
+    const [first, last] = [within[0], within.at(-1)]
+    if (first === undefined || last === undefined || first === last) continue
+    const cells = [
+      minute.toFixed(0).padStart(8),
+      mean(within.map(({ residentMb }) => residentMb))
+        .toFixed(0)
+        .padStart(14),
+      mean(within.map(({ handles }) => handles))
+        .toFixed(1)
+        .padStart(9),
+      mean(within.map(({ delayMs }) => delayMs))
+        .toFixed(1)
+        .padStart(19),
+      `${(((last.cpu - first.cpu) / (last.seconds - first.seconds)) * 100).toFixed(0)} %`.padStart(11),
+    ]
+    console.log(cells.join(''))
+  }
+  const settled = samples.filter((_, index) => index >= samples.length / 3)
+  const x = settled.map(({ seconds }) => seconds)
+  const span = (x.at(-1) ?? 0) - (x[0] ?? 0)
+  let allFlat = true
+  console.log('')
+  for (const [name, unit, of, most] of [
+    ['resident memory', 'MiB', settled.map(({ residentMb }) => residentMb), 0],
+    ['handles', '', settled.map(({ handles }) => handles), 0],
+    ['event loop p99', 'ms', settled.map(({ delayMs }) => delayMs), 5],
+  ] as const) {
+    const rise = slope(x, of) * span
+    const flat = rise < (most || mean(of) / 10)
+    allFlat &&= flat
+    const figures = `mean ${mean(of).toFixed(1)} ${unit}, ${rise < 0 ? 'falls' : 'rises'} by ${Math.abs(rise).toFixed(1)}`
+    console.log(`  ${name}: ${figures} over the last two thirds: ${flat ? 'flat' : 'NOT flat'}`)
+  }
+  return allFlat
+}
+
+if (values.help) console.log(help)
+else {
+  const [minutes, perSecond] = [Number(values.minutes), Number(values['per-second'])]
+  console.log(`${minutes} minutes at ${perSecond} rows a second, Node ${process.version}\n`)
+  process.exitCode = show(await soak(minutes, perSecond)) ? 0 : 1
+}
