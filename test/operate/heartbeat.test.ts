@@ -33,7 +33,7 @@ describe('the heartbeat', () => {
 
   test('of a worker without replication says that it works', async () => {
     const rig = await rigForTest({ sql, tables, start: false })
-    const settings = { capture: 'trigger' } as const
+    const settings = { capture: 'trigger' } as object
     await rig.migrate({ settings })
     await rig.start({ settings })
     await soon(async () => expect(await rig.side('heartbeats')).toMatchObject([{ state: 'working', slot: null }]))

@@ -112,7 +112,7 @@ describe('while it is read', () => {
     await cut(rig, `PERFORM pg_drop_replication_slot('${rig.db.name}'); `)
     await missed(rig)
     await expectFound(rig)
-    expect(rig.pipeline.state.counts).toMatchObject({ slotsRecreated: 1, reconnects: 1 })
+    expect(rig.pipeline.state.counts.slotsRecreated).toBe(1)
   })
 
   test('a slot that is dropped and made anew by someone else is noticed', async () => {
