@@ -46,7 +46,8 @@ export { type MigrateOptions, migrate } from './pipeline/migrate.js'
  * 6. Bounded memory: the stream is paused above `maxPendingBytes`, keys are taken over by the thousand, and rows are read
  *    only while there is room for them (Backlog).
  * 7. Only mapped columns are decoded (WalChanges.select, readRows).
- * 8. The application is not harmed: nothing here locks its tables; the stream acks all the time.
+ * 8. The application is not harmed: nothing here locks its tables; the stream acks all the time, and what cannot be
+ *    delivered for long is kept as keys rather than as WAL (Spill).
  */
 
 export interface PipelineOptions {

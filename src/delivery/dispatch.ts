@@ -183,10 +183,11 @@ export class Dispatcher {
     this.#sender.lane(namespace).inDoubt.add(id)
   }
 
-  /** A change of this object was kept: what waits here to be sent is older, and read again. */
+  /** A change of this object was kept: what waits here to be sent, or comes back, is older, and read again. */
   renew(origin: Origin, id: string): void {
     const lane = this.#sender.lane(origin.namespace)
     const slot = lane.slots.get(id)
+    if (slot?.busy) slot.outdated = true
     if (slot === undefined || slot.busy || slot.waiting === null || slot.waiting.kind === 'unread') return
     slot.waiting = { kind: 'unread' }
     this.#backlog.count(slot)

@@ -34,6 +34,8 @@ export class ObjectSlot {
   sending: ObjectContent | null = null
   /** Whether a step (look-up, read, request, record) is under way; what arrives meanwhile waits for its end. */
   busy = false
+  /** What a step has under way is older than a change that was kept: where it comes back, the row is read. */
+  outdated = false
   /** As much of {@link ObjectSlot.bytes} as the dispatcher has counted. */
   countedBytes = 0
   /** As much of it as the WAL is kept for. */
@@ -174,6 +176,9 @@ export class ObjectSlot {
     this.#begunVersion = null
     this.sending = null
     this.busy = false
+    if (!this.outdated) return
+    this.outdated = false
+    if (this.waiting !== null && !this.holdsWal) this.waiting = { kind: 'unread' }
   }
 
   #takeNext(): void {

@@ -34,9 +34,14 @@ export interface RoomOptions {
   readonly emulator?: EmulatorOptions
   readonly client?: Partial<ClientOptions>
   readonly beforeSend?: DispatchOptions['beforeSend']
+  readonly spill?: DispatchOptions['spill']
 }
 
-export type ByHand = Partial<Omit<Arrival, 'ticket' | 'id' | 'content'>> & { readonly namespace?: string }
+export type ByHand = Partial<Omit<Arrival, 'ticket' | 'id' | 'content'>> & {
+  readonly namespace?: string
+  /** It stands in `dirty`. */
+  readonly kept?: boolean
+}
 
 /** The delivery on a real ledger and the emulator; changes and rows are made by hand. */
 export interface Room {
@@ -144,6 +149,7 @@ async function openRoom(db: TestDatabase, ledger: Ledger, options: RoomOptions):
     delivery,
     parking: { retryAfterMs: options.retryAfterMs ?? [60_000, 60_000] },
     beforeSend: options.beforeSend ?? (() => null),
+    spill: options.spill,
     onUnauthorized: (error) => void unauthorized.push(error),
     onPendingBytes: (bytes) => {
       lowestBytes = Math.min(lowestBytes, bytes)
@@ -177,10 +183,11 @@ async function openRoom(db: TestDatabase, ledger: Ledger, options: RoomOptions):
       const known = origins.get(namespace)
       return known ?? room.origin(namespace, { namespace })
     },
-    arrive(id, content, { namespace = 'products', ...given } = {}) {
+    arrive(id, content, { namespace = 'products', kept = false, ...given } = {}) {
       const change: Handed = { id, settled: 0 }
       handed.push(change)
       const ticket = {
+        kept,
         settle: () => {
           change.settled += 1
         },

@@ -104,7 +104,7 @@ test('keys whose table does not fit its mapping wait, and are sent once it fits 
   await workers.db.query(`${insert(1, 1)}; ALTER TABLE products RENAME title TO name`)
   worker.wake()
   await soon(() => expect(workers.log.some(({ message }) => message.includes('does not fit'))).toBe(true))
-  expect(await workers.side('dirty')).toHaveLength(1)
+  await soon(async () => expect(await workers.side('dirty')).toHaveLength(1))
   await workers.db.query('ALTER TABLE products RENAME name TO title')
   await workers.settled()
   expect(workers.sent('products')).toEqual({ 1: { id: '1', title: 'Chair' } })
