@@ -1,5 +1,5 @@
 import { nearest } from '../config/nearest.js'
-import type { RefusedGroup, RetryFilter, RetryReport } from '../operate/retry.js'
+import type { RefusedGroup, RetryFilter, RetryReport } from '../operate/retry-report.js'
 import type { Paint } from './terminal.js'
 
 /** Whether nothing that is refused was asked for. */

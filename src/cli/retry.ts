@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { SyncError } from '../errors.js'
-import { type RefusedGroup, type RetryFilter, readRefusedGroups, retry } from '../operate/retry.js'
+import { readRefusedGroups, retry } from '../operate/retry.js'
+import type { RefusedGroup, RetryFilter } from '../operate/retry-report.js'
 import { schemaOf } from '../pipeline/databases.js'
 import { loadConfig } from './load-config.js'
 import { addConfigOptions, addHelp, type ConfigFlags, environmentHelp, listed } from './options.js'

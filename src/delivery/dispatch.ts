@@ -132,7 +132,7 @@ export class Dispatcher {
   }
 
   /** How each namespace gets on. */
-  get lanes(): Iterable<Pick<Lane, 'namespace' | 'stuckSinceMs' | 'isCalm'>> {
+  get lanes(): Iterable<Pick<Lane, 'namespace' | 'stuckSinceMs' | 'isCalm' | 'holdsWal'>> {
     return this.#sender.lanes()
   }
 
@@ -160,12 +160,9 @@ export class Dispatcher {
     if (!this.#stopped) this.#queries.track(this.#marks.add(source, ticket))
   }
 
-  /** Whether the WAL is kept for anything of a namespace's that is delivered in its newest state. */
-  holdsWal(namespace: string): boolean {
-    for (const slot of this.#sender.lane(namespace).slots.values()) {
-      if (slot.holdsWal && slot.origin.every !== true) return true
-    }
-    return false
+  /** Whether something of this object waits here that stands nowhere but in the WAL: what comes next belongs behind it. */
+  holdsWal({ namespace }: Origin, id: string): boolean {
+    return this.#sender.lane(namespace).slots.get(id)?.holdsWal === true
   }
 
   /** Hands over what {@link SpillPort.keeps} is true for by now; what a step is under way for follows when it comes back. */
@@ -292,6 +289,7 @@ export class Dispatcher {
     if (sending === null) return
     if (ambiguous) {
       slot.inDoubt = true
+      slot.doubtKept = false
       lane.inDoubt.add(slot.id)
     }
     slot.handBack(sending, { force: ambiguous })

@@ -84,6 +84,12 @@ export class Lane {
     return batch
   }
 
+  /** Whether the WAL is kept for anything that is delivered in its newest state. */
+  holdsWal(): boolean {
+    for (const slot of this.slots.values()) if (slot.holdsWal && slot.origin.every !== true) return true
+    return false
+  }
+
   /** Since when nothing gets through although there is something to send; `null` where it does. */
   get stuckSinceMs(): number | null {
     return this.slots.size === 0 ? null : this.#unansweredSinceMs

@@ -125,9 +125,12 @@ export class Outcomes {
   keep(lane: Lane, slot: ObjectSlot, spill: SpillPort): void {
     spill.kept()
     this.counts.deferred += 1
-    const doubted = slot.replayed || slot.inDoubt
-    if (doubted) lane.inDoubt.add(slot.id)
+    const doubted = slot.replayed || (slot.inDoubt && !slot.doubtKept)
     const deferred = [{ source: slot.origin.source, key: slot.key(), force: slot.force || doubted }]
+    if (doubted) {
+      lane.inDoubt.add(slot.id)
+      slot.doubtKept = true
+    }
     slot.begin()
     this.#options.backlog.count(slot)
     this.#recorder.record({ deferred }, 1, () => {

@@ -30,6 +30,8 @@ export class ObjectSlot {
   force = false
   /** The API may have a state of it that is not recorded. */
   inDoubt = false
+  /** A key that says so with force stands in `dirty`: those after it need not. */
+  doubtKept = false
   tickets: Ticket[] = noTickets
   sending: ObjectContent | null = null
   /** Whether a step (look-up, read, request, record) is under way; what arrives meanwhile waits for its end. */

@@ -1,6 +1,6 @@
 import type { EvaluationOutput } from '../evaluation.js'
 import type { SyncEvents } from '../events.js'
-import type { RetryFilter, RetryOptions, RetryReport } from '../operate/retry.js'
+import type { RetryBounds, RetryFilter, RetryReport } from '../operate/retry-report.js'
 
 /**
  * Which row: the value of the column that its id is made of, or these values by field (the row itself will do). An id of
@@ -68,7 +68,7 @@ export interface SafetyKit<Known> {
    * ```
    * @returns how many of which namespace and code.
    */
-  retry(which: RetryFilter & Pick<RetryOptions, 'limit' | 'dryRun'>): Promise<RetryReport>
+  retry(which: RetryFilter & RetryBounds): Promise<RetryReport>
   /**
    * Resolves when every write that was committed before the call is settled: accepted, or parked. For scripts, and for
    * functions that are frozen after their answer. A write that is not committed yet (inside a transaction) is not waited for.

@@ -81,7 +81,9 @@ export class Spill implements SpillPort {
     const dispatcher = this.#dispatcher
     if (dispatcher === null) return
     const { origin, id, replayed } = arrival
-    if (!this.keeps(origin)) {
+    // What is still on its way here becomes a key first, with force where the API may have it: once that was worked, there is
+    // no doubt any more, and what comes after it is sent only where it differs.
+    if (!this.keeps(origin) || dispatcher.holdsWal(origin, id)) {
       dispatcher.arrive(arrival)
       return
     }
@@ -138,7 +140,7 @@ export class Spill implements SpillPort {
         this.#stuck.delete(namespace)
         logger.info('SafetyKit takes changes again', { namespace, ...this.#sum(begun) })
         this.#tell()
-      } else if (stuckSinceMs !== null && nowMs - stuckSinceMs >= settings.afterMs && dispatcher.holdsWal(namespace)) {
+      } else if (stuckSinceMs !== null && nowMs - stuckSinceMs >= settings.afterMs && lane.holdsWal()) {
         this.#stuck.set(namespace, this.#begin())
         const waitedMs = Math.round(nowMs - stuckSinceMs)
         logger.warn('SafetyKit takes no changes: their keys are kept in "dirty"', { namespace, waitedMs })
