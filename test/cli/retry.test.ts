@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type RetryFilter, retry as retryHere } from '../../src/operate/retry-report.js'
+import { retry as retryHere } from '../../src/operate/retry.js'
+import type { RetryFilter } from '../../src/operate/retry-report.js'
 import { defineSync } from '../../src/sync.js'
 import { emulatorForTest } from '../support/emulator.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
