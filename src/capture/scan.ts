@@ -79,7 +79,7 @@ export async function readChunk(
     const described = await describe(client, table, columns)
     if (request.after !== null && request.after.index !== described.index) throw new OrderChanged()
     const sql = chunkSql(table, columns, request)
-    if (request.checkWhere === true && request.where !== undefined) await checkWhere(client, sql)
+    if (request.checkWhere === true && request.where !== undefined) await checkWhere(client, table, request.where, sql)
     const intake = new Intake(
       request,
       table.key.map(({ name }) => columns.indexOf(name)),
@@ -206,10 +206,15 @@ async function describe(
   }
 }
 
-/** The table and its columns are there, so what is refused now is refused for `where`. */
-async function checkWhere(client: PoolClient, sql: string): Promise<void> {
+/**
+ * The table and its columns are there, so what is refused now is refused for `where`. Alone it has to be right as well: what
+ * closes the parentheses that are put around it is not one condition.
+ */
+async function checkWhere(client: PoolClient, table: RowTable, where: string, sql: string): Promise<void> {
+  const alone = `SELECT FROM ${tableSql(table)} AS t WHERE ${where}`
   try {
-    await client.query({ text: `EXPLAIN ${sql}`, queryMode: 'extended' } as QueryConfig)
+    for (const text of [alone, sql])
+      await client.query({ text: `EXPLAIN ${text}`, queryMode: 'extended' } as QueryConfig)
   } catch (error) {
     const code = sqlState(error)
     if (code === null) throw error

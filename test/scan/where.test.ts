@@ -42,6 +42,8 @@ test.each([
   ['names an unknown column', 'prise > 1', /column "prise" does not exist/],
   ['is not true or false', 'price', /boolean/],
   ['is two statements', 'true); DROP TABLE prey; SELECT (1', /syntax error|multiple commands/],
+  ['is two conditions', 'true) OR (true', /syntax error/],
+  ['orders the rows', 'true ORDER BY price', /syntax error/],
   ['closes the COPY', 'true)) TO STDOUT; DROP TABLE prey; --', /syntax error|multiple commands/],
 ])('a condition that %s is refused with the words of Postgres', async (_, where, words) => {
   const rig = await rigOf()
