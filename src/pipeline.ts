@@ -4,7 +4,7 @@ import { SafetyKitClient } from './delivery/client.js'
 import type { DispatchCounts } from './delivery/dispatch.js'
 import { ObjectStorage } from './delivery/import/storage.js'
 import { temporaryDirectory } from './environment.js'
-import { isSyncError, type SyncError } from './errors.js'
+import { isSyncError } from './errors.js'
 import type { EventSink } from './events.js'
 import { HeartbeatStore } from './ledger/heartbeats.js'
 import { Ledger } from './ledger/ledger.js'
@@ -21,7 +21,7 @@ import type { Engine, Parts } from './pipeline/engine.js'
 import type { EngineState } from './pipeline/engine-state.js'
 import type { Measures } from './pipeline/measures.js'
 import { ProcessHeartbeat } from './pipeline/process-heartbeat.js'
-import { pushSettings } from './pipeline/push-settings.js'
+import { SettingsPush } from './pipeline/push-settings.js'
 import { checkReplication } from './pipeline/replication/check-replication.js'
 import { ReplicationEngine } from './pipeline/replication/replication-engine.js'
 import { Sources } from './pipeline/sources.js'
@@ -135,29 +135,38 @@ class RunningPipeline implements Pipeline {
   readonly #changes: ChangeCounts = noChanges()
   readonly #stopping = new AbortController()
   readonly #options: PipelineOptions
-  readonly #settingsPushed: Promise<void>
   #failure: { readonly error: unknown } | null = null
 
   constructor(options: PipelineOptions & { readonly logger: Logger }, opened: Opened) {
     const { resolved, databaseUrl, logger, events, meter, apiKey, baseUrl, proxy } = options
     const { requestTimeoutMs: timeoutMs, maxConcurrency: maxConnections } = resolved.delivery
+    const client = new SafetyKitClient({ apiKey, baseUrl, proxy, timeoutMs, maxConnections, meter })
+    const { signal } = this.#stopping
     this.#options = options
     this.#parts = {
       ...opened,
       process: randomUUID(),
       resolved,
       databaseUrl,
-      client: new SafetyKitClient({ apiKey, baseUrl, proxy, timeoutMs, maxConnections, meter }),
+      client,
+      settings: new SettingsPush({
+        schemas: namespaceSchemas(resolved.mappings),
+        client,
+        ledger: opened.ledger,
+        retry: { baseMs: resolved.delivery.retryBaseMs, maxMs: resolved.delivery.retryMaxMs },
+        signal,
+        logger,
+      }),
       proxy,
       events,
       logger,
       changes: this.#changes,
-      signal: this.#stopping.signal,
+      signal,
       fail: (error) => this.#fail(error),
     }
     this.#engine =
       resolved.capture === 'replication' ? new ReplicationEngine(this.#parts) : new WorkerEngine(this.#parts)
-    this.#settingsPushed = this.#pushSettings()
+    this.#parts.settings.done.catch((error: unknown) => this.#fail(error))
     this.done = this.#run()
     // The command listens to `done`; a library user may not, and must not die of it.
     this.done.catch(() => {})
@@ -176,7 +185,8 @@ class RunningPipeline implements Pipeline {
     const misfits = this.#parts.sources.all.flatMap(({ name, misfit }) => (misfit === null ? [] : [name]))
     const error = this.#failure?.error
     const failure = error === undefined ? null : isSyncError(error) ? error.code : 'INTERNAL'
-    return { dispatched, ...load, changes: this.#changes, misfits, failure }
+    const unpushed = this.#parts.settings.waiting
+    return { dispatched, ...load, changes: this.#changes, misfits, unpushed, failure }
   }
 
   wake(): void {
@@ -192,7 +202,7 @@ class RunningPipeline implements Pipeline {
     const storage = new ObjectStorage({ proxy })
     const alive = setInterval(() => {}, 60_000)
     try {
-      await Promise.race([this.#settingsPushed, aborted(request.signal)])
+      await Promise.race([this.#parts.settings.done, aborted(request.signal)])
       const spoolDirectory = this.#parts.resolved.import.spoolDirectory ?? temporaryDirectory()
       const onKeys = (): void => this.#engine.wake()
       return await new Backfill({ parts: this.#parts, storage, spoolDirectory, onKeys }).run(request)
@@ -219,7 +229,7 @@ class RunningPipeline implements Pipeline {
     void this.done.catch(() => {}).finally(() => clearTimeout(timer))
   }
 
-  #fail(error: SyncError): void {
+  #fail(error: unknown): void {
     this.#failure ??= { error }
     this.#stopping.abort()
   }
@@ -228,8 +238,7 @@ class RunningPipeline implements Pipeline {
     const heartbeat = this.#heartbeat()
     const misfits = setInterval(() => this.#checkMisfits(), misfitCheckMs).unref()
     try {
-      await this.#settingsPushed
-      if (!this.#stopping.signal.aborted) await this.#engine.run()
+      await this.#engine.run()
     } catch (error) {
       this.#failure ??= { error }
     }
@@ -251,13 +260,6 @@ class RunningPipeline implements Pipeline {
       everyMs: resolved.heartbeat.everyMs ?? heartbeatMs,
       logger,
     })
-  }
-
-  async #pushSettings(): Promise<void> {
-    const { resolved, client, ledger, signal, logger } = this.#parts
-    const { retryBaseMs: baseMs, retryMaxMs: maxMs } = resolved.delivery
-    const schemas = namespaceSchemas(resolved.mappings)
-    await pushSettings({ schemas, client, ledger, retry: { baseMs, maxMs }, signal, logger })
   }
 
   #checkMisfits(): void {

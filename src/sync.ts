@@ -7,7 +7,7 @@ import { ConfigError } from './errors.js'
 import type { Extension, ExtensionOptions } from './extension/options.js'
 import { createExtension } from './extension.js'
 import type { BackfillReport } from './pipeline/backfill/report.js'
-import { type BackfillOptions, runBackfill } from './pipeline/run-backfill.js'
+import type { BackfillOptions } from './pipeline/run-backfill.js'
 import { createWebhook, type WebhookHandler, type WebhookOptions } from './webhook.js'
 
 // Of the registry, not of this module: a configuration may have been loaded through another copy of the package.
@@ -141,7 +141,8 @@ export function defineSync(...given: readonly unknown[]): Sync | PrismaSync<unkn
 const syncOf = (resolved: ResolvedSync): Sync => ({
   [brand]: true,
   resolved,
-  backfill: (options = {}) => runBackfill(resolved, options),
+  // Loaded when it is asked for: a configuration is light to import.
+  backfill: async (options = {}) => (await import('./pipeline/run-backfill.js')).runBackfill(resolved, options),
   webhook: (options) => createWebhook(resolved, options),
 })
 

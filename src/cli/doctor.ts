@@ -1,19 +1,5 @@
 import type { Command } from 'commander'
-import { proxy, webhookSecrets } from '../environment.js'
-import { examineSync } from '../operate/doctor/doctor.js'
-import { formatDoctor } from './doctor-text.js'
-import { endProcess } from './end-process.js'
-import { exitCodes } from './exit-codes.js'
-import { loadConfig } from './load-config.js'
-import { addConfigOptions, addHelp, type ConfigFlags, environmentHelp } from './options.js'
-import { apiKey, baseUrl, databaseUrl, loadEnvFile } from './settings.js'
-import { paintFor, print, printJson } from './terminal.js'
-
-interface Flags extends ConfigFlags {
-  readonly baseUrl?: string
-  readonly write?: true
-  readonly json?: true
-}
+import { addConfigOptions, addHelp, environmentHelp } from './options.js'
 
 export function addDoctor(program: Command): void {
   const command = program
@@ -28,7 +14,7 @@ export function addDoctor(program: Command): void {
     .option('--write', 'also push the settings of the namespaces, to see whether the key may write')
     .option('--base-url <url>', 'the API (default: SAFETYKIT_BASE_URL, else https://api.safetykit.com)')
     .option('--json', 'print it as one JSON object')
-    .action(runDoctor)
+    .action(async (flags) => (await import('./run-doctor.js')).runDoctor(flags))
   addConfigOptions(command)
   addHelp(
     command,
@@ -39,23 +25,4 @@ Examples:
   safetykit-sync doctor --write
   safetykit-sync doctor --json | jq '.findings[] | select(.status == "failure") | {check, found, fix}'`,
   )
-}
-
-async function runDoctor(flags: Flags): Promise<void> {
-  loadEnvFile()
-  const report = await examineSync({
-    settings: {
-      config: async () => (await loadConfig(flags.config)).resolved,
-      databaseUrl: () => databaseUrl(flags),
-      apiKey,
-      baseUrl: () => baseUrl(flags),
-      webhookSecrets,
-      proxy,
-    },
-    nodeVersion: process.version,
-    write: flags.write === true,
-  })
-  if (flags.json) printJson(report)
-  else print(process.stdout, formatDoctor(report, paintFor(process.stdout)))
-  if (!report.ok) endProcess(exitCodes.failure)
 }

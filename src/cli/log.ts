@@ -4,10 +4,8 @@ import { secrets } from '../environment.js'
 import { loggable } from '../loggable.js'
 import type { Logger } from '../logger.js'
 import { redact } from '../redact.js'
+import type { LogLevel } from './options.js'
 import { wantsColor } from './terminal.js'
-
-export const logLevels = ['debug', 'info', 'warn', 'error'] as const
-export type LogLevel = (typeof logLevels)[number]
 
 export interface LogOptions {
   readonly level: LogLevel

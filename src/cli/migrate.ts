@@ -1,15 +1,5 @@
 import type { Command } from 'commander'
-import { explainingDatabase } from '../database-errors.js'
-import { migrate } from '../pipeline.js'
-import { loadConfig } from './load-config.js'
-import { createLogger } from './log.js'
-import { addConfigOptions, addHelp, addLogLevel, type ConfigFlags, environmentHelp, type LogFlags } from './options.js'
-import { databaseUrl, loadEnvFile } from './settings.js'
-import { paintFor, print, printJson } from './terminal.js'
-
-interface Flags extends ConfigFlags, LogFlags {
-  readonly json?: true
-}
+import { addConfigOptions, addHelp, addLogLevel, environmentHelp } from './options.js'
 
 export function addMigrate(program: Command): void {
   const command = program
@@ -21,7 +11,7 @@ export function addMigrate(program: Command): void {
         'once. A table in use is not held up: it waits for a moment without writers.',
     )
     .option('--json', 'print what was done as JSON')
-    .action(runMigrate)
+    .action(async (flags) => (await import('./run-migrate.js')).runMigrate(flags))
   addConfigOptions(command)
   addLogLevel(command, 'warn')
   addHelp(
@@ -31,16 +21,4 @@ export function addMigrate(program: Command): void {
 Example:
   safetykit-sync migrate --config safetykit.config.ts`,
   )
-}
-
-async function runMigrate(flags: Flags): Promise<void> {
-  loadEnvFile()
-  const url = databaseUrl(flags)
-  const { resolved } = await loadConfig(flags.config)
-  const logger = createLogger({ level: flags.logLevel, stream: process.stderr })
-  const { done } = await explainingDatabase(url, () => migrate({ resolved, databaseUrl: url, logger }))
-  if (flags.json) return printJson({ done })
-  if (done.length === 0) return print(process.stdout, 'Nothing to do')
-  const paint = paintFor(process.stdout)
-  for (const sentence of done) print(process.stdout, `${paint('green', '✓')} ${sentence}`)
 }

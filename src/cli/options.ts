@@ -1,11 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { type LogLevel, logLevels } from './log.js'
 
 /** What every command that works with a configuration can be told. */
 export interface ConfigFlags {
   readonly config?: string
   readonly databaseUrl?: string
 }
+
+const logLevels = ['debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof logLevels)[number]
 
 export interface LogFlags {
   readonly logLevel: LogLevel

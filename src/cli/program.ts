@@ -14,7 +14,10 @@ import { addStatus } from './status.js'
 import { paintFor } from './terminal.js'
 import { addVerify } from './verify.js'
 
-/** The command with all of its commands; nothing runs before it parses the arguments. */
+/**
+ * The command with all of its commands; nothing runs before it parses the arguments. What a command does is loaded when it
+ * is run: `--help` and mistakes are answered at once, and `migrate` loads no API client.
+ */
 export function createProgram(): Command {
   const program = new Command('safetykit-sync')
     .description('Keeps the rows of a PostgreSQL database in step with SafetyKit.')

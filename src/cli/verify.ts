@@ -1,29 +1,5 @@
 import type { Command } from 'commander'
-import { explainingDatabase } from '../database-errors.js'
-import type { VerifyProgress } from '../pipeline/verify/report.js'
-import { verify } from '../pipeline/verify/verify.js'
-import { endProcess } from './end-process.js'
-import { exitCodes } from './exit-codes.js'
-import { LiveLines } from './live-lines.js'
-import { loadConfig } from './load-config.js'
-import { createLogger } from './log.js'
-import {
-  addConfigOptions,
-  addHelp,
-  addLogLevel,
-  addRowOptions,
-  type ConfigFlags,
-  environmentHelp,
-  type LogFlags,
-  type RowFlags,
-} from './options.js'
-import { databaseUrl, loadEnvFile } from './settings.js'
-import { paintFor, print, printJson } from './terminal.js'
-import { formatVerified, formatVerifyProgress } from './verify-text.js'
-
-interface Flags extends ConfigFlags, LogFlags, RowFlags {
-  readonly json?: true
-}
+import { addConfigOptions, addHelp, addLogLevel, addRowOptions, environmentHelp } from './options.js'
 
 export function addVerify(program: Command): void {
   const command = addRowOptions(
@@ -37,7 +13,7 @@ export function addVerify(program: Command): void {
       ),
   )
     .option('--json', 'print it as one JSON object')
-    .action(runVerify)
+    .action(async (flags) => (await import('./run-verify.js')).runVerify(flags))
   addConfigOptions(command)
   addLogLevel(command, 'warn')
   addHelp(
@@ -61,30 +37,4 @@ Examples:
   safetykit-sync verify --table public.products --where "created_at > now() - interval '30 days'"
   safetykit-sync verify --json | jq '.tables[].mappings[] | {namespace, missing, different}'`,
   )
-}
-
-async function runVerify(flags: Flags): Promise<void> {
-  loadEnvFile()
-  const url = databaseUrl(flags)
-  const { resolved } = await loadConfig(flags.config)
-  const { stderr } = process
-  const lines = stderr.isTTY && process.env.TERM !== 'dumb' ? new LiveLines(stderr) : null
-  const show = (progress: VerifyProgress): void => lines?.draw([formatVerifyProgress(progress)])
-  const write = (text: string): void => {
-    if (lines === null) stderr.write(text)
-    else lines.above(text)
-  }
-  const logger = createLogger({ level: flags.logLevel, stream: { isTTY: stderr.isTTY, write } })
-  const { model: models, table: tables, where } = flags
-  try {
-    const report = await explainingDatabase(url, () =>
-      verify({ resolved, databaseUrl: url, logger, models, tables, where, onProgress: show }),
-    )
-    lines?.draw([])
-    if (flags.json) printJson(report)
-    else print(process.stdout, formatVerified(report, paintFor(process.stdout)))
-    if (!report.inStep) endProcess(exitCodes.failure)
-  } finally {
-    lines?.end()
-  }
 }

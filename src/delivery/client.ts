@@ -107,9 +107,15 @@ export class SafetyKitClient {
    * `POST /v1/data/{namespace}`.
    * @param body `{"data":[…]}`, serialised.
    * @param objects how many are in it, for the meter.
+   * @param signal gives the request up.
    */
-  add(namespace: string, body: string | Buffer, objects = 0): Promise<Outcome<{ readonly requestId: string }>> {
-    return this.#ask({ call: 'add', method: 'POST', namespace, body, objects, read: readAddAnswer })
+  add(
+    namespace: string,
+    body: string | Buffer,
+    objects = 0,
+    signal?: AbortSignal,
+  ): Promise<Outcome<{ readonly requestId: string }>> {
+    return this.#ask({ call: 'add', method: 'POST', namespace, body, objects, read: readAddAnswer, signal })
   }
 
   /** `PUT /v1/data/{namespace}/settings`: replaces the namespace's whole settings. */

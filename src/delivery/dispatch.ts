@@ -24,6 +24,7 @@ export interface DispatchOptions {
   readonly delivery: DeliverySettings
   readonly parking: ParkingSettings
   readonly beforeSend: SenderOptions['beforeSend']
+  readonly isHeld?: SenderOptions['isHeld']
   /** The key is wrong: nothing can be delivered, and nothing more is sent. */
   readonly onUnauthorized: (error: SyncError) => void
   /** Called after each change with the bytes that are held of changes that stand nowhere but in the WAL. */
@@ -76,9 +77,9 @@ export class Dispatcher {
     this.#options = options
     this.#now = options.nowMs ?? (() => performance.now())
     const random = options.random ?? Math.random
-    const { client, delivery, beforeSend, ledger, parking, events, logger } = options
+    const { client, delivery, beforeSend, isHeld, ledger, parking, events, logger } = options
     this.#sender = new Sender(
-      { client, settings: delivery, beforeSend, logger, nowMs: this.#now, random },
+      { client, settings: delivery, beforeSend, isHeld, logger, nowMs: this.#now, random },
       {
         accepted: (lane, batch, requestId) => this.#outcomes.accepted(lane, batch, requestId),
         refused: (lane, slot, error, status) => this.#refused(lane, slot, error, status),
@@ -189,6 +190,16 @@ export class Dispatcher {
     slot.waiting = { kind: 'unread' }
     this.#backlog.count(slot)
     this.#proceed(lane, slot)
+  }
+
+  /** What was held may be sent now. */
+  release(): void {
+    this.#sender.pumpSoon()
+  }
+
+  /** Gives up on the requests under way: what they held is sent again, once that may be. */
+  giveUp(): void {
+    this.#sender.giveUp()
   }
 
   /** Resolves once nothing waits and nothing is in flight. */

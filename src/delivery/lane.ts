@@ -17,6 +17,7 @@ export class Lane {
   readonly inDoubt = new Set<string>()
   inFlight = 0
   readonly #settings: DeliverySettings
+  readonly #isHeld: () => boolean
   /** With the bytes of each. */
   readonly #ready = new Map<ObjectSlot, number>()
   #readyBytes = 0
@@ -24,16 +25,18 @@ export class Lane {
   #notBeforeMs = 0
   /** As the API asked for by `Retry-After`: a success of a request that was under way does not take it back. */
   #askedNotBeforeMs = 0
-  /** Since when requests have no answer that decides about their objects; `null` where all have one. */
+  /** Since when requests have no answer that decides about their objects, or could not be made; `null` where all have one. */
   #unansweredSinceMs: number | null = null
   #answeredMs = Number.NEGATIVE_INFINITY
   #failedMs = Number.NEGATIVE_INFINITY
   /** When the last request that was accepted started. */
   #lastSuccessMs = Number.NEGATIVE_INFINITY
 
-  constructor(namespace: string, settings: DeliverySettings) {
+  /** @param isHeld whether nothing may be sent yet. */
+  constructor(namespace: string, settings: DeliverySettings, isHeld: () => boolean = () => false) {
     this.namespace = namespace
     this.#settings = settings
+    this.#isHeld = isHeld
   }
 
   get readyBytes(): number {
@@ -46,6 +49,7 @@ export class Lane {
     if (before === undefined) slot.readySinceMs = nowMs
     this.#ready.set(slot, bytes)
     this.#readyBytes += bytes - (before ?? 0)
+    if (this.#isHeld()) this.#unansweredSinceMs ??= nowMs
   }
 
   remove(slot: ObjectSlot): void {
@@ -58,7 +62,7 @@ export class Lane {
   /** When the next batch may start, in the clock's milliseconds; `Infinity` where nothing is ready. */
   dueAtMs(): number {
     const [oldest] = this.#ready.keys()
-    if (oldest === undefined) return Number.POSITIVE_INFINITY
+    if (oldest === undefined || this.#isHeld()) return Number.POSITIVE_INFINITY
     // One request at a time feels for an API that fails, whatever is waiting.
     if (this.#failuresInARow > 0 && this.inFlight > 0) return Number.POSITIVE_INFINITY
     const full = this.#ready.size >= this.#maxObjects() || this.#readyBytes >= this.#settings.maxBatchBytes

@@ -15,6 +15,8 @@ export interface SenderOptions {
   readonly settings: DeliverySettings
   /** Called with the newest LSN of a batch before it is sent; where it returns a promise, the batch waits for that. */
   readonly beforeSend: (lsn: bigint) => Promise<void> | null
+  /** Whether nothing may be sent to a namespace yet; where that ends, {@link Sender.pumpSoon} is to be called. Default: none is. */
+  readonly isHeld?: ((namespace: string) => boolean) | undefined
   readonly logger: Logger
   readonly nowMs: () => number
   readonly random: () => number
@@ -41,6 +43,7 @@ export class Sender {
   readonly #limit: ConcurrencyLimit
   readonly #lanes = new Map<string, Lane>()
   readonly #requests = new Set<Promise<void>>()
+  readonly #underWay = new Set<AbortController>()
   #timer: NodeJS.Timeout | null = null
   #pumping: NodeJS.Immediate | null = null
   #timerAtMs = Number.POSITIVE_INFINITY
@@ -84,7 +87,8 @@ export class Sender {
     let lane = this.#lanes.get(namespace)
     if (lane === undefined) {
       // A comma is counted with each object, and the last one has none.
-      lane = new Lane(namespace, { ...this.#options.settings, maxBatchBytes: this.maxObjectBytes + 1 })
+      const settings = { ...this.#options.settings, maxBatchBytes: this.maxObjectBytes + 1 }
+      lane = new Lane(namespace, settings, () => this.#options.isHeld?.(namespace) === true)
       this.#lanes.set(namespace, lane)
     }
     return lane
@@ -117,6 +121,11 @@ export class Sender {
     }
     // At the limit the end of a request pumps again.
     this.#wakeAt(this.#requests.size < this.#limit.limit ? nextMs : Number.POSITIVE_INFINITY, nowMs)
+  }
+
+  /** Gives up on the requests under way: what they held is sent again, once that may be. */
+  giveUp(): void {
+    for (const request of this.#underWay) request.abort()
   }
 
   /** Sends nothing more; resolves when every request in flight has ended. */
@@ -178,14 +187,18 @@ export class Sender {
     if (gate !== null) {
       await gate
       if (this.#halted) {
-        for (const slot of batch) this.#events.returned(lane, slot, { ambiguous: false })
+        this.#returnUnsent(lane, batch)
         return
       }
     }
     this.counts.requests += 1
     this.counts.sentObjects += batch.length
     lane.asked(this.#options.nowMs())
-    const outcome = await this.#options.client.add(lane.namespace, addBody(jsons), batch.length)
+    const request = new AbortController()
+    this.#underWay.add(request)
+    const outcome = await this.#options.client
+      .add(lane.namespace, addBody(jsons), batch.length, request.signal)
+      .finally(() => this.#underWay.delete(request))
     const facts = { namespace: lane.namespace, objects: batch.length }
     if (outcome.kind === 'accepted' || outcome.kind === 'rejected') lane.answered(this.#options.nowMs())
     switch (outcome.kind) {
@@ -195,6 +208,10 @@ export class Sender {
         this.#events.accepted(lane, batch, outcome.answer.requestId)
         break
       case 'retry': {
+        if (request.signal.aborted) {
+          for (const slot of batch) this.#events.returned(lane, slot, { ambiguous: true })
+          break
+        }
         const { code } = outcome.error
         this.#options.logger.warn('A request failed and is tried again', { ...facts, code, status: outcome.status })
         this.#failed(lane, batch, outcome, startedMs)
@@ -222,7 +239,11 @@ export class Sender {
 
   async #sendUnlessHalted(lane: Lane, batch: readonly ObjectSlot[]): Promise<void> {
     if (!this.#halted) await this.#send(lane, batch)
-    else for (const slot of batch) this.#events.returned(lane, slot, { ambiguous: false })
+    else this.#returnUnsent(lane, batch)
+  }
+
+  #returnUnsent(lane: Lane, batch: readonly ObjectSlot[]): void {
+    for (const slot of batch) this.#events.returned(lane, slot, { ambiguous: false })
   }
 
   #failed(

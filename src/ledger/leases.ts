@@ -33,14 +33,18 @@ export class LeaseStore {
   readonly #claim: string
   readonly #acquire: string
   readonly #renew: string
+  readonly #hold: string
   readonly #advance: string
   readonly #release: string
   readonly #leave: string
 
-  /** @param options.schema the schema's name, unquoted. */
-  constructor(options: { readonly pool: Queryable; readonly schema: string }) {
+  /**
+   * @param options.schema the schema's name, unquoted.
+   * @param options.leaseMs default: {@link leaseMs}.
+   */
+  constructor(options: { readonly pool: Queryable; readonly schema: string; readonly leaseMs?: number }) {
     const table = `${pg.escapeIdentifier(options.schema)}.leases`
-    const until = `clock_timestamp() + interval '${leaseMs} ms'`
+    const until = `clock_timestamp() + interval '${options.leaseMs ?? leaseMs} ms'`
     const worker = `INSERT INTO ${table} (name, holder, expires_at) VALUES ('worker ' || $1, $1, ${until})
       ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at`
     const others = `SELECT count(*)::integer FROM ${table}
@@ -73,6 +77,7 @@ export class LeaseStore {
         UPDATE ${table} SET expires_at = ${until} WHERE holder = $1 AND name NOT LIKE 'worker %' RETURNING name
       )
       SELECT name, (${others}) AS others FROM renewed UNION ALL SELECT NULL, (${others})`
+    this.#hold = `UPDATE ${table} SET expires_at = ${until} WHERE holder = $1 AND name = $2 RETURNING name`
     this.#advance = `UPDATE ${table} SET through = $2 WHERE holder = $1 AND name LIKE 'dirty %'`
     // A doubt stays as long as any key that it may be about: also of a table that does not fit its mapping now.
     const doubted = `l.doubted > 0 AND EXISTS (
@@ -98,6 +103,12 @@ export class LeaseStore {
   async acquire(holder: string, name: string): Promise<Claimed | null> {
     const { rows } = await this.#pool.query(this.#acquire, [holder, name])
     return rows.flatMap(claimedRow)[0] ?? null
+  }
+
+  /** Renews one lease, also where it has ended; `false` where someone else has had it since. */
+  async hold(holder: string, name: string): Promise<boolean> {
+    const { rows } = await this.#pool.query(this.#hold, [holder, name])
+    return rows.length > 0
   }
 
   /** Says that this worker is there. Returns the leases that it still has, and how many others have something to do. */

@@ -16,7 +16,14 @@ export interface Readiness {
 }
 
 export interface Finding {
-  readonly code: 'stopping' | 'failed' | 'ledger-unreachable' | 'mapping-misfit' | 'trouble' | EnginePhase
+  readonly code:
+    | 'stopping'
+    | 'failed'
+    | 'ledger-unreachable'
+    | 'settings-not-pushed'
+    | 'mapping-misfit'
+    | 'trouble'
+    | EnginePhase
   /** One sentence, without values of rows. */
   readonly message: string
 }
@@ -32,11 +39,13 @@ export interface HealthFacts {
   readonly ledgerUp: boolean | null
   /** Tables that their mapping does not fit. */
   readonly misfits: readonly string[]
+  /** Namespaces whose settings are not pushed yet. */
+  readonly unpushed: readonly string[]
 }
 
 /** Why a phase is one in which the work is not done. */
 const notWorking: Readonly<Partial<Record<EnginePhase, string>>> = {
-  starting: 'It has not begun yet: the configuration is checked, and the settings of the namespaces are pushed first.',
+  starting: 'It has not begun yet: the configuration is checked first.',
   connecting: 'It is not connected to the replication slot.',
   stalled: 'It is connected, and the stream brings nothing, not even its own heartbeat.',
   stopped: 'It has ended.',
@@ -45,9 +54,11 @@ const notWorking: Readonly<Partial<Record<EnginePhase, string>>> = {
 /**
  * Whether a process does its work. An API that is away does not count against it: what cannot be delivered is kept, as it
  * should be, and no other process would do better. The same holds for a mapping that no longer fits its table: the keys
- * wait, the other tables are served, and it takes a person to mend it. Both are warnings.
+ * wait, the other tables are served, and it takes a person to mend it. Both are warnings. Only where it has never got
+ * through, because the settings of a namespace are to be pushed first, has it not begun its work.
  */
-export function readiness({ startedAt, state, stopping, failure, ledgerUp, misfits }: HealthFacts): Readiness {
+export function readiness(facts: HealthFacts): Readiness {
+  const { startedAt, state, stopping, failure, ledgerUp, misfits, unpushed } = facts
   const phase = state?.phase ?? 'starting'
   const trouble = state?.trouble ?? null
   const reasons: Finding[] = []
@@ -58,6 +69,10 @@ export function readiness({ startedAt, state, stopping, failure, ledgerUp, misfi
   if (idle !== undefined) reasons.push({ code: phase, message: trouble === null ? idle : `${idle} ${trouble}` })
   if (ledgerUp === false) {
     reasons.push({ code: 'ledger-unreachable', message: 'The database of the side tables does not answer.' })
+  }
+  if (unpushed.length > 0) {
+    const message = `The settings of these namespaces could not be pushed yet, so nothing is sent to them: ${unpushed.join(', ')}.`
+    reasons.push({ code: 'settings-not-pushed', message })
   }
   if (phase === 'spilling') {
     warnings.push({ code: phase, message: trouble ?? 'What cannot be delivered is kept as keys in "dirty".' })

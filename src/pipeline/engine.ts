@@ -8,6 +8,7 @@ import type { Logger } from '../logger.js'
 import type { ChangeCounts } from './change-counts.js'
 import type { Databases } from './databases.js'
 import type { LiveState } from './live-state.js'
+import type { SettingsPush } from './push-settings.js'
 import { rowsReader } from './read-rows.js'
 import type { Sources } from './sources.js'
 
@@ -21,6 +22,8 @@ export interface Parts {
   readonly sources: Sources
   readonly ledger: Ledger
   readonly client: SafetyKitClient
+  /** A namespace gets its settings before any of its data. */
+  readonly settings: SettingsPush
   /** On the way to object storage as well. */
   readonly proxy: ClientOptions['proxy']
   readonly events: EventSink | undefined
@@ -63,18 +66,21 @@ export function openDispatcher(
   parts: Parts,
   hooks: Pick<DispatchOptions, 'beforeSend' | 'onPendingBytes' | 'spill'>,
 ): Dispatcher {
-  const { client, ledger, databases, sources, resolved, events, logger } = parts
-  return new Dispatcher({
+  const { client, settings, ledger, databases, sources, resolved, events, logger } = parts
+  const dispatcher = new Dispatcher({
     client,
     ledger,
     readRows: rowsReader({ db: databases.source, sources }),
     delivery: resolved.delivery,
     parking: resolved.parking,
     ...hooks,
+    isHeld: (namespace) => !settings.isPushed(namespace),
     onUnauthorized: (error) => parts.fail(error),
     events,
     logger,
   })
+  settings.onPushed(() => dispatcher.release())
+  return dispatcher
 }
 
 export function loadOf(dispatcher: Dispatcher, leases: number): EngineLoad {

@@ -1,6 +1,7 @@
 import { type ClientBase, escapeIdentifier, escapeLiteral } from 'pg'
-import { ensurePublication } from '../capture/replication/publication.js'
-import type { WantedPublication } from '../capture/replication/publication-plan.js'
+import { untilWritersEnd } from '../capture/replication/open-writers.js'
+import { ensurePublication, unpublishedTables } from '../capture/replication/publication.js'
+import { type TableName, tableSql, type WantedPublication } from '../capture/replication/publication-plan.js'
 import { checkServer } from '../capture/replication/server.js'
 import { createSlot, inspectSlot } from '../capture/replication/slot.js'
 import { ensureTriggers } from '../capture/triggers/ensure.js'
@@ -14,6 +15,9 @@ import { type Databases, openDatabases } from './databases.js'
 import { ackMark } from './replication/ack-mark.js'
 import { type Source, Sources } from './sources.js'
 import { wantedCapture } from './triggers.js'
+
+/** How long the transactions that are open may take before a table that was just published is marked. */
+const writersWaitMs = 60_000
 
 export interface MigrateOptions {
   readonly resolved: ResolvedSync
@@ -46,10 +50,20 @@ export async function migrate(options: MigrateOptions): Promise<{ readonly done:
     })
     await withClient(databases.source, async (client) => {
       if (resolved.capture === 'replication') {
-        for (const sql of await ensurePublication(client, wantedPublication(resolved, tables))) done.push(`Ran: ${sql}`)
-        // Before the slot: whoever dies in between leaves a mark too many rather than a gap.
         const slotIsMissing = (await inspectSlot(client, resolved.slot.name)) === null
-        if (slotIsMissing) done.push(...(await markGap(databases.ledger, resolved.schema, sources.all)))
+        const wanted = wantedPublication(resolved, tables)
+        const missed = slotIsMissing ? wanted.tables : await unpublishedTables(client, wanted)
+        const gaps = sources.all.filter(({ bound: { table } }) =>
+          missed.some(({ schema, name }) => schema === table.schema && name === table.name),
+        )
+        // First of all: whoever dies in between leaves a mark too many rather than a gap.
+        done.push(...(await markGap(databases.ledger, resolved.schema, gaps)))
+        for (const sql of await ensurePublication(client, wanted)) done.push(`Ran: ${sql}`)
+        // A sidecar that runs may have scanned a table already, before it was published. A new slot begins late enough.
+        if (gaps.length > 0 && !slotIsMissing) {
+          await waitForWriters(client, missed, logger)
+          await markGap(databases.ledger, resolved.schema, gaps)
+        }
         if (await createSlot(client, resolved.slot.name)) {
           await markConfirmed(client, { databases, resolved })
           done.push(`Made the replication slot ${resolved.slot.name}`)
@@ -85,6 +99,17 @@ async function markGap(ledger: Queryable, schema: string, sources: readonly Sour
     ],
   )
   return rows.map(({ source }) => `Marked ${String(source)} for a scan: changes may have been missed`)
+}
+
+async function waitForWriters(client: ClientBase, tables: readonly TableName[], logger: Logger): Promise<void> {
+  if (await untilWritersEnd(client, tables, writersWaitMs)) return
+  logger.warn(
+    'Transactions that wrote before their tables were published are still open: what they wrote may be missed',
+    {
+      tables: tables.map(tableSql),
+      hint: 'Once they have ended: safetykit-sync backfill, which sends only what differs.',
+    },
+  )
 }
 
 /** Where a new slot begins: so that it is not taken for one that someone else has moved. */

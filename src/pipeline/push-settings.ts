@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffMs } from '../backoff.js'
+import { mayPass } from '../database-errors.js'
 import type { SafetyKitClient } from '../delivery/client.js'
 import { SyncError } from '../errors.js'
 import type { Ledger } from '../ledger/ledger.js'
@@ -8,8 +9,8 @@ import type { NamespaceSchema } from '../mapping/settings.js'
 
 interface PushOptions {
   readonly schemas: readonly NamespaceSchema[]
-  readonly client: SafetyKitClient
-  readonly ledger: Ledger
+  readonly client: Pick<SafetyKitClient, 'putSettings'>
+  readonly ledger: Pick<Ledger, 'pushedSettings' | 'recordSettings'>
   readonly retry: { readonly baseMs: number; readonly maxMs: number }
   readonly signal: AbortSignal
   readonly logger: Logger
@@ -17,43 +18,95 @@ interface PushOptions {
 
 /**
  * Pushes the settings of every namespace whose fingerprint is not the one that was pushed last, before any of its data.
- * Waits for an API that is away, until `signal` says otherwise.
- * @throws {SyncError} `API_UNAUTHORIZED`, or `API_REJECTED` where the API refuses the settings themselves.
+ * Waits for an API that is away, each namespace by itself, until `signal` says otherwise.
  */
-export async function pushSettings(options: PushOptions): Promise<void> {
-  const { schemas, ledger, signal, logger } = options
-  const stopped = new Promise<null>((resolve) => signal.addEventListener('abort', () => resolve(null), { once: true }))
-  const pushed = await ledger.pushedSettings()
-  for (const { namespace, schema, fingerprint } of schemas) {
-    if (pushed.get(namespace) === fingerprint) continue
+export class SettingsPush {
+  /**
+   * Resolves once all are pushed, or `signal` is aborted; rejects with a `SyncError`: `API_UNAUTHORIZED`, or `API_REJECTED`
+   * where the API refuses the settings themselves. Nobody has to listen.
+   */
+  readonly done: Promise<void>
+  readonly #options: PushOptions
+  readonly #waiting: Set<string>
+  readonly #listeners = new Set<() => void>()
+
+  constructor(options: PushOptions) {
+    this.#options = options
+    this.#waiting = new Set(options.schemas.map(({ namespace }) => namespace))
+    this.done = this.#run()
+    this.done.catch(() => {})
+  }
+
+  /** Namespaces whose settings are not pushed yet: nothing may be sent to them. */
+  get waiting(): readonly string[] {
+    return [...this.#waiting]
+  }
+
+  isPushed(namespace: string): boolean {
+    return !this.#waiting.has(namespace)
+  }
+
+  /** Called with each namespace that may be sent to from then on. */
+  onPushed(listener: () => void): void {
+    this.#listeners.add(listener)
+  }
+
+  async #run(): Promise<void> {
+    const { schemas, ledger, signal } = this.#options
+    const stopped = new Promise<null>((resolve) => {
+      signal.addEventListener('abort', () => resolve(null), { once: true })
+    })
+    const pushed = await this.#untilItWorks(() => ledger.pushedSettings())
+    await Promise.all(
+      schemas.map(async (schema) => {
+        const { namespace, fingerprint } = schema
+        if (pushed?.get(namespace) !== fingerprint && !(await this.#push(schema, stopped))) return
+        this.#waiting.delete(namespace)
+        for (const listener of this.#listeners) listener()
+      }),
+    )
+  }
+
+  /** Returns `false` where it was stopped before. */
+  async #push({ namespace, schema, fingerprint }: NamespaceSchema, stopped: Promise<null>): Promise<boolean> {
+    const { client, ledger, retry, signal, logger } = this.#options
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       // Pushing them twice does no harm, so a stop need not wait for an API that does not answer.
-      const outcome = await Promise.race([options.client.putSettings(namespace, schema), stopped])
-      if (outcome === null) return
+      const outcome = await Promise.race([client.putSettings(namespace, schema), stopped])
+      if (outcome === null) return false
       if (outcome.kind === 'accepted') {
-        await ledger.recordSettings(namespace, fingerprint)
+        await this.#untilItWorks(() => ledger.recordSettings(namespace, fingerprint))
         logger.info('The settings of a namespace were pushed', { namespace, fields: Object.keys(schema).length })
-        break
+        return true
       }
       if (outcome.kind === 'unauthorized') throw outcome.error
       if (outcome.kind === 'rejected') {
-        throw new SyncError(
-          'API_REJECTED',
-          `The settings of the namespace ${namespace} were refused: ${outcome.error.message}`,
-          {
-            hint: 'Change the settings of its fields in the mapping; no data was sent.',
-          },
-        )
+        const words = `The settings of the namespace ${namespace} were refused: ${outcome.error.message}`
+        throw new SyncError('API_REJECTED', words, {
+          hint: 'Change the settings of its fields in the mapping; no data was sent.',
+        })
       }
-      const delayMs = outcome.retryAfterMs ?? backoffMs(attempt, options.retry, Math.random)
+      const delayMs = outcome.retryAfterMs ?? backoffMs(attempt, retry, Math.random)
       const { code } = outcome.error
-      logger.warn('The settings could not be pushed, trying again', {
-        namespace,
-        code,
-        status: outcome.status,
-        delayMs,
-      })
+      const facts = { namespace, code, status: outcome.status, delayMs }
+      logger.warn('The settings could not be pushed, trying again', facts)
       await sleep(delayMs, undefined, { signal, ref: false }).catch(() => {})
     }
+    return false
+  }
+
+  /** `null` where it was stopped before it worked. */
+  async #untilItWorks<T>(query: () => Promise<T>): Promise<T | null> {
+    const { retry, signal, logger } = this.#options
+    for (let attempt = 0; !signal.aborted; attempt += 1) {
+      try {
+        return await query()
+      } catch (error) {
+        if (!mayPass(error)) throw error
+        logger.warn('What was pushed of the settings could not be read or noted, trying again', { error })
+        await sleep(backoffMs(attempt, retry, Math.random), undefined, { signal, ref: false }).catch(() => {})
+      }
+    }
+    return null
   }
 }

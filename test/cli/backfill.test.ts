@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { EmulatorOptions } from '../../src/emulator/index.js'
 import { emulatorForTest } from '../support/emulator.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
@@ -16,20 +16,19 @@ const apiKey = 'sk_test_0123456789'
 const title = 'a title that nobody but SafetyKit is to see'
 const rows = 300
 
-let db: TestDatabase
+let migrated: TestDatabase
 let directory: ConfigDirectory
+let db: TestDatabase
 let commands: RunningCommand[]
 let outputs: string[]
 
-beforeEach(async () => {
-  commands = []
-  outputs = []
-  db = await createDatabase({
+beforeAll(async () => {
+  migrated = await createDatabase({
     sql: `CREATE TABLE products (id integer PRIMARY KEY, title text NOT NULL);
           CREATE TABLE sellers (id integer PRIMARY KEY, name text NOT NULL)`,
   })
-  await db.query('INSERT INTO products SELECT g, $1 FROM generate_series(1, $2::integer) g', [title, rows])
-  await db.query('ANALYZE')
+  await migrated.query('INSERT INTO products SELECT g, $1 FROM generate_series(1, $2::integer) g', [title, rows])
+  await migrated.query('ANALYZE')
   directory = await writeConfig({
     capture: 'trigger',
     deliver: 'sidecar',
@@ -39,21 +38,14 @@ beforeEach(async () => {
       'public.sellers': { namespace: 'sellers', fields: { name: true } },
     },
   })
-  const migrated = await runCommand(['migrate'], { cwd: directory.dir, env: { DATABASE_URL: db.url } })
-  expect(migrated).toMatchObject({ code: 0, stderr: '' })
+  const env = { DATABASE_URL: migrated.url }
+  expect(await runCommand(['migrate'], { cwd: directory.dir, env })).toMatchObject({ code: 0, stderr: '' })
+  // Nobody may be connected to what is copied.
+  await migrated.pool.end()
 })
-
-afterEach(async () => {
-  for (const command of commands) {
-    command.kill('SIGKILL')
-    await command.exited
-    outputs.push(command.stdout(), command.stderr())
-  }
+afterAll(async () => {
   await directory.remove()
-  await db.drop()
-  for (const output of outputs) {
-    for (const secret of [apiKey, title, `:${new URL(db.url).password}@`]) expect(output).not.toContain(secret)
-  }
+  await migrated.drop()
 })
 
 const emulator = (options: EmulatorOptions = {}) => emulatorForTest({ apiKey, ...options })
@@ -82,6 +74,24 @@ const events = ({ stdout }: CommandResult): Record<string, unknown>[] =>
 const nowhere: Api = { url: 'http://127.0.0.1:1' }
 
 describe('safetykit-sync backfill', () => {
+  beforeEach(async () => {
+    commands = []
+    outputs = []
+    db = await createDatabase({ template: migrated.name })
+  })
+
+  afterEach(async () => {
+    for (const command of commands) {
+      command.kill('SIGKILL')
+      await command.exited
+      outputs.push(command.stdout(), command.stderr())
+    }
+    await db.drop()
+    for (const output of outputs) {
+      for (const secret of [apiKey, title, `:${new URL(db.url).password}@`]) expect(output).not.toContain(secret)
+    }
+  })
+
   it('sends all rows that were there before, and ends with 0 after JSON lines that say so', async () => {
     const api = await emulator()
     const result = await backfill(api)

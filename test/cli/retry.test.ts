@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { retry as retryHere } from '../../src/operate/retry.js'
 import type { RetryFilter } from '../../src/operate/retry-report.js'
+import { migrate } from '../../src/pipeline.js'
 import { defineSync } from '../../src/sync.js'
 import { emulatorForTest } from '../support/emulator.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
@@ -30,9 +31,7 @@ beforeEach(async () => {
           INSERT INTO products SELECT g, 'product ' || g FROM generate_series(1, 20) g`,
   })
   directory = await writeConfig(config)
-  expect(await runCommand(['migrate'], { cwd: directory.dir, env: { DATABASE_URL: db.url } })).toMatchObject({
-    code: 0,
-  })
+  await migrate({ resolved, databaseUrl: db.url })
 })
 
 afterEach(async () => {

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { EmulatorOptions } from '../../src/emulator/index.js'
 import type { StatusReport } from '../../src/operate/status.js'
+import { migrate } from '../../src/pipeline.js'
+import { defineSync } from '../../src/sync.js'
 import { emulatorForTest } from '../support/emulator.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
 import {
@@ -17,6 +19,7 @@ const apiKey = 'sk_test_0123456789'
 const title = 'a title that nobody but SafetyKit is to see'
 
 let db: TestDatabase
+let config: object
 let directory: ConfigDirectory
 let sidecars: RunningCommand[]
 let outputs: string[]
@@ -25,14 +28,15 @@ beforeEach(async () => {
   sidecars = []
   outputs = []
   db = await createDatabase({ sql: 'CREATE TABLE products (id integer PRIMARY KEY, title text NOT NULL)' })
-  directory = await writeConfig({
+  config = {
     capture: 'replication',
     slot: { name: db.name },
     // A request stays as the API has accepted it.
     results: 'off',
     parking: { retryAfterMs: [3_600_000] },
     tables: { 'public.products': { namespace: 'products', fields: { title: { display_hint: { type: 'title' } } } } },
-  })
+  }
+  directory = await writeConfig(config)
 })
 
 afterEach(async () => {
@@ -53,6 +57,9 @@ async function command(...args: string[]): Promise<CommandResult> {
   outputs.push(result.stdout, result.stderr)
   return result
 }
+
+/** What the command does, without a process of its own. */
+const migrated = () => migrate({ resolved: defineSync(config as never).resolved, databaseUrl: db.url })
 
 async function status(): Promise<StatusReport> {
   const { stdout, stderr } = await command('status', '--json')
@@ -105,7 +112,7 @@ describe('safetykit-sync migrate', () => {
 describe('safetykit-sync run', () => {
   it('delivers what is committed, and on SIGTERM stops in order with 0', async () => {
     const api = await emulator()
-    await command('migrate')
+    await migrated()
     const sidecar = start(api.url)
     expect(await sidecar.waitFor((line) => line.msg === 'Starting')).toMatchObject({
       level: 'info',
@@ -126,7 +133,7 @@ describe('safetykit-sync run', () => {
 
   it('settles what is in flight before it stops', async () => {
     const api = await emulator()
-    await command('migrate')
+    await migrated()
     const sidecar = start(api.url)
     await insert(1)
     await soon(async () => expect(await recorded()).toHaveLength(1))
@@ -140,7 +147,7 @@ describe('safetykit-sync run', () => {
 
   it('ends at once with 1 on a second signal, and what was not settled comes again', async () => {
     const api = await emulator()
-    await command('migrate')
+    await migrated()
     const sidecar = start(api.url)
     await soon(() => expect(api.settingsCalls()).toBe(1))
     const stuck = api.faults.add({ do: { hang: true }, when: { path: 'add' } })
@@ -159,7 +166,7 @@ describe('safetykit-sync run', () => {
 
   it('stops with 0 on a signal while the API is away at the start', async () => {
     const api = await emulator({ faults: [{ do: { status: 503 } }] })
-    await command('migrate')
+    await migrated()
     const sidecar = start(api.url)
     await soon(() => expect(api.stats.calls.settings).toBeGreaterThan(0))
     sidecar.kill('SIGTERM')
@@ -168,7 +175,7 @@ describe('safetykit-sync run', () => {
 
   it('stops with a clear message and 4 where the API refuses the key', async () => {
     const api = await emulator()
-    await command('migrate')
+    await migrated()
     const sidecar = start(api.url, 'sk_wrong_0123456789')
     expect(await sidecar.exited).toEqual({ code: 4, signal: null })
     expect(sidecar.stderr()).toMatch(/^error API_UNAUTHORIZED: .*\n→ .*SAFETYKIT_API_KEY/)
@@ -194,7 +201,7 @@ describe('safetykit-sync status', () => {
 
   it('shows a running sidecar as connected and caught up, and a stopped one as disconnected', async () => {
     const api = await emulator()
-    await command('migrate')
+    await migrated()
     const sidecar = start(api.url)
     await insert(1)
     await soon(async () => expect(await recorded()).toHaveLength(1))
@@ -218,7 +225,7 @@ describe('safetykit-sync status', () => {
 
   it('shows how long a sidecar has been stuck with an API that does not answer', async () => {
     const api = await emulator()
-    await command('migrate')
+    await migrated()
     start(api.url)
     await soon(() => expect(api.settingsCalls()).toBe(1))
     const stuck = api.faults.add({ do: { hang: true }, when: { path: 'add' } })
@@ -234,7 +241,7 @@ describe('safetykit-sync status', () => {
   it('lists what the API refused', async () => {
     const api = await emulator()
     api.faults.add({ do: { reject: 422, message: 'the image is no URL' }, when: { ids: ['2'] } })
-    await command('migrate')
+    await migrated()
     start(api.url)
     for (const id of [1, 2, 3]) await insert(id)
     await soon(async () => expect(await recorded()).toHaveLength(3))
@@ -266,7 +273,7 @@ describe('safetykit-sync status', () => {
   })
 
   it('says what to do about a slot that is missing', async () => {
-    await command('migrate')
+    await migrated()
     await db.query('SELECT pg_drop_replication_slot($1)', [db.name])
     const report = await status()
     expect(report.slot).toMatchObject({ active: false, lagBytes: null, problem: { code: 'SLOT_MISSING' } })

@@ -30,7 +30,7 @@ test('killed with SIGKILL under load, every version still comes, in order: some 
       while (!stopped) {
         last += 1
         await db.query('UPDATE posts SET title = $1', [String(last)])
-        await sleep(15)
+        await sleep(40)
       }
     })()
     const moments: number[] = []

@@ -37,7 +37,8 @@ beforeAll(async () => {
     },
   })
   const { code, stderr } = await runCommand(['migrate'], { cwd: directory.dir, env: env() })
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  // Autovacuum's ANALYZE of a million rows may be at the table: migrate tells then that it waits.
+  expect(code, stderr).toBe(0)
 })
 afterAll(async () => {
   await directory.remove()

@@ -57,16 +57,16 @@ test.each([
   'fast',
   'immediate',
 ] as const)('Postgres stopped (%s) and started in mid-stream: nothing is lost, and the sidecar goes on', async (mode) => {
-  emulator.faults.add({ do: { latencyMs: 20 } })
-  await sql(`INSERT INTO products SELECT n, 'Chair ' || n FROM generate_series(1, 20000) n`)
+  emulator.faults.add({ do: { latencyMs: 50 } })
+  await sql(`INSERT INTO products SELECT n, 'Chair ' || n FROM generate_series(1, 6000) n`)
   await soon(() => expect(sent()).toBeGreaterThan(500))
   // Returns once the postmaster has exited: a walsender that waits for an ack that does not come would hang it.
   await server.stop(mode)
   await sleep(500)
   await server.start()
-  await sql(`INSERT INTO products SELECT n, 'Chair ' || n FROM generate_series(20001, 20100) n`)
-  await soon(() => expect(sent()).toBe(20_100))
-  await soon(async () => expect(await recorded()).toBe(20_100))
+  await sql(`INSERT INTO products SELECT n, 'Chair ' || n FROM generate_series(6001, 6100) n`)
+  await soon(() => expect(sent()).toBe(6_100))
+  await soon(async () => expect(await recorded()).toBe(6_100))
   sidecar.kill('SIGTERM')
   expect(await sidecar.exited).toMatchObject({ code: 0 })
   expect(emulator.violations).toEqual([])

@@ -16,6 +16,7 @@ const facts = (phase: EnginePhase, more: Partial<HealthFacts> = {}): HealthFacts
   failure: null,
   ledgerUp: true,
   misfits: [],
+  unpushed: [],
   ...more,
 })
 

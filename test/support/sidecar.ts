@@ -184,12 +184,12 @@ export async function configDirectory(): Promise<ConfigDirectory> {
 }
 
 /**
- * A directory with a `safetykit.config.ts` of `defineSync(config)`. A string is source code, for functions:
- * `"{ capture: 'replication', tables: … }"`.
+ * A directory with a `safetykit.config.mjs` of `defineSync(config)`: each start of a command would have to compile
+ * TypeScript. A string is source code, for functions: `"{ capture: 'replication', tables: … }"`.
  */
 export async function writeConfig(config: string | object): Promise<ConfigDirectory> {
   const directory = await configDirectory()
-  await directory.write('safetykit.config.ts', configSource(config))
+  await directory.write('safetykit.config.mjs', configSource(config))
   return directory
 }
 

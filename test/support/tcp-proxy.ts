@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -42,6 +43,8 @@ export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
   let delayMs = 0
   let bytesPerSecond = Number.POSITIVE_INFINITY
   let hurry = new AbortController()
+  // Each chunk that is late listens.
+  setMaxListeners(0, hurry.signal)
 
   const wait = (ms: number): Promise<void> => sleep(ms, undefined, { signal: hurry.signal }).catch(() => {})
 
@@ -130,6 +133,7 @@ export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
       bytesPerSecond = Number.POSITIVE_INFINITY
       hurry.abort()
       hurry = new AbortController()
+      setMaxListeners(0, hurry.signal)
       cutSome((link) => link.swallows)
     },
     async close() {

@@ -4,6 +4,8 @@ import { type RunningCommand, runCommand, startSidecar, writeConfig } from './si
 
 /** `run --metrics-port`, as a process, and what it serves. */
 export interface WatchedSidecar extends RunningCommand {
+  /** Where its configuration is: for other commands. */
+  readonly cwd: string
   get(path: string, method?: string): Promise<Response>
   readyz(): Promise<Readiness & { readonly status: number }>
   /** The text of `/metrics`. */
@@ -37,6 +39,7 @@ export async function watchedSidecar(options: WatchedOptions): Promise<WatchedSi
   const metricsText = async () => (await get('/metrics')).text()
   return {
     ...sidecar,
+    cwd: directory.dir,
     get,
     async readyz() {
       const response = await get('/readyz')

@@ -7,9 +7,12 @@ export interface WantedPublication {
   readonly tables: readonly WantedTable[]
 }
 
-export interface WantedTable {
+export interface TableName {
   readonly schema: string
   readonly name: string
+}
+
+export interface WantedTable extends TableName {
   /** The columns that may leave the database (PostgreSQL 15 and newer); `null` for all of them. */
   readonly columns: readonly string[] | null
 }
@@ -92,8 +95,18 @@ export function publicationPlan(current: CurrentPublication | null, wanted: Want
   return { steps, refusals }
 }
 
+/** Tables of which a slot brings nothing, or not all that is written, as long as the publication is this one. */
+export function unpublished(current: CurrentPublication | null, tables: readonly TableName[]): readonly TableName[] {
+  if (current === null || !current.allOperations || !current.viaPartitionRoot) return tables
+  return tables.filter(({ schema, name }) => {
+    if (current.allTables || current.schemas.includes(schema)) return false
+    const listed = current.tables.find((table) => table.schema === schema && table.name === name)
+    return listed === undefined || listed.filtered
+  })
+}
+
 /** `"schema"."name"`. */
-export function tableSql(table: { readonly schema: string; readonly name: string }): string {
+export function tableSql(table: TableName): string {
   return `${escapeIdentifier(table.schema)}.${escapeIdentifier(table.name)}`
 }
 

@@ -6,7 +6,9 @@ import { readIdentities, readPublication, type TableIdentity } from './publicati
 import {
   type PublicationStep,
   publicationPlan,
+  type TableName,
   tableSql,
+  unpublished,
   type WantedPublication,
   type WantedTable,
 } from './publication-plan.js'
@@ -46,6 +48,14 @@ export async function checkPublication(
     ...problems.map(({ code, message, hint }) => ({ code, message, sql: hint ?? null })),
     ...steps.map(({ message, sql }) => ({ code: 'PUBLICATION_UNFIT' as const, message, sql })),
   ]
+}
+
+/** Tables of which changes were missed while the publication was as it is; see {@link unpublished}. */
+export async function unpublishedTables(
+  client: ClientBase,
+  { name, tables }: WantedPublication,
+): Promise<readonly TableName[]> {
+  return unpublished(await readPublication(client, name, await versionOf(client)), tables)
 }
 
 /**
@@ -98,10 +108,7 @@ async function change(client: ClientBase, wanted: WantedPublication, lockTimeout
 }
 
 async function survey(client: ClientBase, wanted: WantedPublication): Promise<Survey> {
-  const { rows } = await client.query<{ version: number }>(
-    `SELECT current_setting('server_version_num')::int AS version`,
-  )
-  const versionNum = rows[0]?.version ?? 0
+  const versionNum = await versionOf(client)
   const identities = await readIdentities(client, wanted.tables, versionNum)
   const current = await readPublication(client, wanted.name, versionNum)
   const { steps, refusals } = publicationPlan(current, { name: wanted.name, tables: identities.map(listed) })
@@ -114,6 +121,13 @@ async function survey(client: ClientBase, wanted: WantedPublication): Promise<Su
     )
   }
   return { steps, problems, identities }
+}
+
+async function versionOf(client: ClientBase): Promise<number> {
+  const { rows } = await client.query<{ version: number }>(
+    `SELECT current_setting('server_version_num')::int AS version`,
+  )
+  return rows[0]?.version ?? 0
 }
 
 /**

@@ -5,16 +5,19 @@ export interface WalSender {
   readonly versionNum: number
   /** `0` is disabled. */
   readonly walSenderTimeoutMs: number
+  /** The server's process; what a pooler tells at the login may be another number. */
+  readonly pid: number
 }
 
 /** Prepares the session and asks for what the timings follow from. Replication connections take simple queries only. */
 export async function prepareSession(client: Client, sessionSettings: string): Promise<WalSender> {
   if (sessionSettings !== '') await client.query(sessionSettings)
-  const { rows } = await client.query<{ version: string; timeout: string }>(
-    `SELECT current_setting('server_version_num') AS version,
+  const { rows } = await client.query<{ version: string; timeout: string; pid: string }>(
+    `SELECT current_setting('server_version_num') AS version, pg_catalog.pg_backend_pid() AS pid,
             (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout') AS timeout`,
   )
-  return { versionNum: Number(rows[0]?.version), walSenderTimeoutMs: Number(rows[0]?.timeout) }
+  const { version, timeout, pid } = rows[0] ?? {}
+  return { versionNum: Number(version), walSenderTimeoutMs: Number(timeout), pid: Number(pid) }
 }
 
 /**

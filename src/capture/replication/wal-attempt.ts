@@ -21,7 +21,6 @@ interface ReplicationConnection {
 
 interface PgInternals {
   readonly connection: ReplicationConnection
-  readonly processID: number | null
 }
 
 interface Streaming {
@@ -112,7 +111,7 @@ export class WalAttempt {
     return this.#arrived
   }
 
-  /** The server's process at the other end; `null` before the login. */
+  /** The server's process at the other end; `null` before it was asked. */
   get pid(): number | null {
     return this.#pid
   }
@@ -169,9 +168,9 @@ export class WalAttempt {
 
   async #start(client: Client): Promise<unknown> {
     const { slot, publication, sessionSettings, timings } = this.#options
-    const { versionNum, walSenderTimeoutMs } = await prepareSession(client, sessionSettings)
-    const { connection, processID } = client as unknown as PgInternals
-    this.#pid = processID
+    const { versionNum, walSenderTimeoutMs, pid } = await prepareSession(client, sessionSettings)
+    const { connection } = client as unknown as PgInternals
+    this.#pid = pid
     this.#prepared = { connection, liveness: { ...computeLivenessTimings(walSenderTimeoutMs), ...timings.liveness } }
     return client.query(startReplicationSql(slot, publication, versionNum))
   }

@@ -6,6 +6,7 @@ import type { Engine, EngineLoad, Parts } from '../engine.js'
 import { LiveState } from '../live-state.js'
 import { ackMark } from './ack-mark.js'
 import { Doubts } from './doubts.js'
+import { SlotLease } from './slot-lease.js'
 import { SlotReader } from './slot-reader.js'
 import { untilSlotIsFree } from './standby.js'
 
@@ -61,8 +62,23 @@ export class ReplicationEngine implements Engine {
     const onBusy = (): void => this.state.enter('standby')
     await untilSlotIsFree({ db: databases.source, slot: resolved.slot.name, onBusy, signal, logger })
     if (signal.aborted) return
+    const lease = new SlotLease({
+      ledger: databases.ledger,
+      schema: resolved.schema,
+      slot: resolved.slot.name,
+      logger,
+    })
+    if (!(await lease.acquire({ onBusy, signal }))) return
+    try {
+      await this.#read(lease)
+    } finally {
+      await lease.release()
+    }
+  }
+
+  async #read(lease: SlotLease): Promise<void> {
     this.state.enter('connecting')
-    const reader = await this.#openReader()
+    const reader = await this.#openReader(lease)
     if (reader === null) return
     this.#reader = reader
     if (this.#abandoned) reader.abandon()
@@ -72,12 +88,12 @@ export class ReplicationEngine implements Engine {
   }
 
   /** `null` where the database is away for the moment. */
-  async #openReader(): Promise<SlotReader | null> {
+  async #openReader(lease: SlotLease): Promise<SlotReader | null> {
     const { databases, ledger, resolved, logger, signal } = this.#parts
     try {
       const doubts = await Doubts.open({ databases, ledger, resolved, logger })
       const ackMarked = await ledger.horizon(ackMark(resolved.slot.name))
-      return new SlotReader({ parts: this.#parts, state: this.state, doubts, ackMarked })
+      return new SlotReader({ parts: this.#parts, state: this.state, lease, doubts, ackMarked })
     } catch (error) {
       if (!mayPass(error)) throw error
       logger.warn('The database could not be read, trying again', { error })

@@ -20,6 +20,7 @@ import { walPosition } from '../wal-position.js'
 import { AckGate } from './ack-gate.js'
 import type { Doubts } from './doubts.js'
 import { isLost, mendSlot } from './mend-slot.js'
+import type { SlotLease } from './slot-lease.js'
 import { Spill } from './spill.js'
 import { WalChanges } from './wal-changes.js'
 import { messagePrefix, WalHeartbeat } from './wal-heartbeat.js'
@@ -33,6 +34,7 @@ const noPartitions = { partitions: [], wanting: false }
 interface SlotReaderOptions {
   readonly parts: Parts
   readonly state: LiveState
+  readonly lease: SlotLease
   readonly doubts: Doubts
   /** How far the slot may have been confirmed, as the ledger has it; 0 where it does not know. */
   readonly ackMarked: Lsn
@@ -45,6 +47,7 @@ interface SlotReaderOptions {
 export class SlotReader {
   readonly #parts: Parts
   readonly #state: LiveState
+  readonly #lease: SlotLease
   readonly #doubts: Doubts
   readonly #gate: AckGate
   readonly #dispatcher: Dispatcher
@@ -60,10 +63,11 @@ export class SlotReader {
   readonly #reconnectsBefore: number
   readonly #spilledBefore: number
 
-  constructor({ parts, state, doubts, ackMarked }: SlotReaderOptions) {
+  constructor({ parts, state, lease, doubts, ackMarked }: SlotReaderOptions) {
     const { resolved, sources, ledger, databases, logger } = parts
     this.#parts = parts
     this.#state = state
+    this.#lease = lease
     this.#doubts = doubts
     this.#reconnectsBefore = state.counts.reconnects
     this.#spilledBefore = state.counts.spilledKeys
@@ -88,7 +92,10 @@ export class SlotReader {
       logger,
     })
     this.#dispatcher = openDispatcher(parts, {
-      beforeSend: (lsn) => doubts.stream.cover(lsn),
+      beforeSend: (lsn) => {
+        const covered = doubts.stream.cover(lsn)
+        return covered === null ? lease.untilValid() : covered.then(() => lease.untilValid() ?? undefined)
+      },
       onPendingBytes: () => this.#regulate(),
       spill: this.#spill,
     })
@@ -147,7 +154,7 @@ export class SlotReader {
       sources,
       doubts: this.#doubts,
       // Before it has the slot, or without its connection, another process may be the one that sends.
-      attend: async () => (stream.status.phase === 'streaming' ? allPartitions : noPartitions),
+      attend: async () => (stream.status.phase === 'streaming' && this.#lease.valid ? allPartitions : noPartitions),
       arrive: this.#arrive,
       markTable: this.#markTable,
       changes: this.#parts.changes,
@@ -161,7 +168,7 @@ export class SlotReader {
       schema: resolved.schema,
       sources,
       // Whoever reads from the slot is alone.
-      lease: { acquire: async () => true, holds: () => true, release: async () => {} },
+      lease: { acquire: async () => true, holds: () => this.#lease.valid, release: async () => {} },
       before: (_, scanSignal) => this.#untilSettled(scanSignal),
       onKeys: () => dirty.wake(),
       everyMs: resolved.scan.everyMs,
@@ -169,12 +176,19 @@ export class SlotReader {
       logger,
     })
     const results = followRequests(this.#parts, () => dirty.wake())
+    this.#lease.onExpired(() => this.#dispatcher.giveUp())
+    this.#lease.lost.addEventListener('abort', () => this.#displaced.abort(), { once: true })
+    if (this.#lease.lost.aborted) this.#displaced.abort()
     await aborted(AbortSignal.any([signal, this.#displaced.signal]))
 
     this.#heartbeat?.stop()
     stream.pause()
     await Promise.all([dirty.stop(), parked.stop(), scanner.stop(), results.stop()])
-    const { inDoubt } = await this.#dispatcher.stop()
+    // Nothing is sent from here on. Before the lease lets go of what waits for it: it may be another process' by now.
+    const stopped = this.#dispatcher.stop()
+    this.#lease.end()
+    if (this.#displaced.signal.aborted) this.#dispatcher.giveUp()
+    const { inDoubt } = await stopped
     await this.#spill.stop()
     await dirty.flush()
     // The marks are those of the process that has the slot now.
@@ -236,7 +250,11 @@ export class SlotReader {
   /** A slot that is lost is made anew, and what was missed is found by scans. */
   async #mend(error: SyncError, signal: AbortSignal): Promise<boolean> {
     const { databases, resolved, sources, ledger, logger } = this.#parts
-    if (!isLost(error) || resolved.slot.onLost === 'stop') return false
+    if (!isLost(error)) return false
+    // Another process that has read from it meanwhile has moved it, and this one is its standby.
+    await this.#lease.renew()
+    if (this.#lease.lost.aborted) return true
+    if (resolved.slot.onLost === 'stop') return false
     this.#state.enter('connecting', `${error.message}; it is made anew`)
     this.#mending = true
     try {

@@ -57,8 +57,12 @@ export class WorkerEngine implements Engine {
   }
 
   async run(): Promise<void> {
-    this.state.enter('working')
+    const { settings, signal } = this.#parts
     try {
+      // Keys cost nothing while they wait in `dirty`: none is taken up before it may be sent.
+      await settings.done
+      if (signal.aborted) return
+      this.state.enter('working')
       await this.#work()
     } finally {
       this.state.enter('stopped')

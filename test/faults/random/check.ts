@@ -58,17 +58,21 @@ export async function lost({ query, emulator }: Stage): Promise<string[]> {
 }
 
 /** Objects whose versions were not accepted in the order in which they were written; the same one again is allowed. */
-export function disorder({ emulator }: Stage): string[] {
+export function disorder({ capture, emulator }: Stage): string[] {
   const wrong: string[] = []
   for (const namespace of Object.keys(expected)) {
+    // Where each version is sent, a crash goes back to what was not recorded; see every.ts.
+    if (capture === 'replication' && namespace === 'posts') continue
     for (const id of emulator.objects(namespace).keys()) {
       let newest = 0
+      let before = ''
       for (const { data, requestId, acceptedAt } of emulator.history(namespace, id)) {
         if (data.deleted === true) continue
         const version = Number(data.version)
         if (version < newest) {
-          wrong.push(`${namespace}/${id}: version ${version} after ${newest}, ${acceptedAt}, ${requestId}`)
+          wrong.push(`${namespace}/${id}: version ${version}, ${acceptedAt}, ${requestId}, after ${newest}, ${before}`)
         }
+        if (version > newest) before = `${acceptedAt}, ${requestId}`
         newest = Math.max(newest, version)
       }
     }

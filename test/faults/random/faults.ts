@@ -6,7 +6,11 @@ import type { Place, Stage } from './stage.js'
 
 /** A fault that was drawn. `strike` resolves when it is over; `healed` does when its time has come. */
 export interface Drawn {
+  /** As it is counted. */
+  readonly kind: string
   readonly name: string
+  /** Default: drawn. */
+  readonly forMs?: number
   strike(stage: Stage, healed: () => Promise<void>): Promise<void>
 }
 
@@ -22,6 +26,7 @@ const kill: Kind = (random) => {
   const both = random.chance(0.2)
   const { which, of } = drawPlace(random)
   return {
+    kind: 'SIGKILL',
     name: `SIGKILL of sidecar ${both ? 'both' : which}`,
     async strike(stage) {
       for (const { sidecar } of both ? stage.places : [of(stage)]) sidecar.kill('SIGKILL')
@@ -29,22 +34,27 @@ const kill: Kind = (random) => {
   }
 }
 
-const stop: Kind = (random) => {
-  const { which, of } = drawPlace(random)
-  return {
-    name: `SIGSTOP of sidecar ${which}`,
-    async strike(stage, healed) {
-      const { command } = of(stage).sidecar
-      command.kill('SIGSTOP')
-      await healed()
-      command.kill('SIGCONT')
-    },
+const stop =
+  (forMs?: number): Kind =>
+  (random) => {
+    const { which, of } = drawPlace(random)
+    return {
+      kind: forMs === undefined ? 'SIGSTOP' : `SIGSTOP for ${forMs / 1_000} s`,
+      name: `SIGSTOP of sidecar ${which}`,
+      ...(forMs === undefined ? {} : { forMs }),
+      async strike(stage, healed) {
+        const { command } = of(stage).sidecar
+        command.kill('SIGSTOP')
+        await healed()
+        command.kill('SIGCONT')
+      },
+    }
   }
-}
 
 const restart =
   (mode: 'fast' | 'immediate'): Kind =>
   () => ({
+    kind: `Postgres stopped (${mode})`,
     name: `Postgres stopped (${mode})`,
     strike: (stage, healed) => stage.restart(mode, healed),
   })
@@ -52,6 +62,7 @@ const restart =
 const terminate =
   (name: string, which: string): Kind =>
   () => ({
+    kind: 'backends terminated',
     name: `${name} terminated`,
     async strike({ query }) {
       // Where the server is away, there is none to be terminated.
@@ -67,6 +78,7 @@ const broken =
     const { which, of } = drawPlace(random)
     const draws = random.fork()
     return {
+      kind: `way to ${way === 'api' ? 'the API' : 'Postgres'}: ${what.replace(/^some connections (in a )?/, '')}`,
       name: `${way} of sidecar ${which}: ${what}`,
       async strike(stage, healed) {
         const proxy = of(stage)[way]
@@ -93,12 +105,15 @@ const network = (way: Way): Kind[] => [
 const apiFault =
   (action: FaultAction): Kind =>
   (random) => {
-    // Settings that are refused are for a person to mend: the sidecar ends.
-    const path = 'reject' in action ? ({ path: 'add' } as const) : {}
+    // Settings that are refused are for a person to mend: the sidecar ends. And where each version is to come, none of one
+    // namespace alone is refused, so that there are rounds in which that can be seen.
+    const namespaces = ['products', 'sellers', 'lines', 'posts'] as const
+    const path = 'reject' in action ? ({ path: 'add', namespace: random.pick(namespaces) } as const) : {}
     const probability = random.pick([0.2, 0.6, 1])
     const seed = random.between(1, 1_000_000)
     return {
-      name: `API, ${probability * 100} %: ${JSON.stringify(action)}`,
+      kind: `API: ${kindOf(action)}`,
+      name: `API, ${probability * 100} %: ${JSON.stringify({ ...path, ...action })}`,
       async strike({ emulator }, healed) {
         const fault = emulator.faults.add({ when: { probability, seed, ...path }, do: action })
         await healed()
@@ -106,6 +121,14 @@ const apiFault =
       },
     }
   }
+
+function kindOf(action: FaultAction): string {
+  if ('status' in action) return action.status >= 500 ? '5xx' : String(action.status)
+  if ('reject' in action) return `refuses (${action.reject})`
+  if ('hang' in action || 'hangAfterAccept' in action) return 'hangs'
+  if ('garbage' in action) return 'garbage'
+  return 'latencyMs' in action ? 'slow' : 'reset'
+}
 
 const apiFaults: readonly FaultAction[] = [
   { status: 429 },
@@ -135,6 +158,7 @@ const apiFaults: readonly FaultAction[] = [
  * is written, with the SQLSTATE that Postgres gives then. (A full disk of the WAL makes it crash: that is the restart.)
  */
 const ledgerFull: Kind = () => ({
+  kind: 'disk full',
   name: 'the ledger refuses writes (53100, disk full)',
   async strike({ query }, healed) {
     const tables = ['objects', 'requests', 'submissions', 'horizons', 'leases', 'scans']
@@ -156,6 +180,7 @@ const ledgerFull: Kind = () => ({
 const clock: Kind = (random) => {
   const { which, of } = drawPlace(random)
   return {
+    kind: 'clock an hour forward',
     name: `clock of sidecar ${which} an hour forward`,
     async strike(stage, healed) {
       const { sidecar } = of(stage)
@@ -170,6 +195,7 @@ const clock: Kind = (random) => {
 }
 
 const checkpoint: Kind = () => ({
+  kind: 'WAL switched, checkpoint',
   name: 'WAL switched, checkpoint',
   async strike({ query }) {
     await query('SELECT pg_switch_wal()').catch(() => {})
@@ -179,8 +205,11 @@ const checkpoint: Kind = () => ({
 
 /** As someone does who cleans up, or a failover to a server that does not have it: the sidecar makes it anew, and scans. */
 const slotDropped: Kind = () => ({
+  kind: 'slot dropped',
   name: 'the slot dropped',
-  async strike({ query, slot }) {
+  async strike(stage) {
+    const { query, slot } = stage
+    stage.slotTaken = true
     await query('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [slot])
       .then(() => query('SELECT pg_drop_replication_slot($1)', [slot]))
       // It was read from again at once, or the server is away.
@@ -188,12 +217,44 @@ const slotDropped: Kind = () => ({
   },
 })
 
+/** The server gives up a slot whose reader falls behind further than `max_slot_wal_keep_size`: here, both sidecars are stopped. */
+const slotInvalidated: Kind = () => ({
+  kind: 'slot invalidated',
+  name: 'the slot invalidated (max_slot_wal_keep_size)',
+  async strike(stage, healed) {
+    const { query, slot, places } = stage
+    stage.slotTaken = true
+    const commands = places.map(({ sidecar }) => sidecar.command)
+    for (const command of commands) command.kill('SIGSTOP')
+    try {
+      await query(`ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`)
+      await query('SELECT pg_reload_conf()')
+      for (let tries = 0; tries < 8; tries += 1) {
+        await query(`INSERT INTO unmapped (text) VALUES ('z')`)
+        await query('SELECT pg_switch_wal()')
+        await query('CHECKPOINT')
+        const [row] = await query<{ wal_status: string | null }>(
+          'SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1',
+          [slot],
+        )
+        if (row === undefined || row.wal_status === 'lost') break
+      }
+    } catch {
+      // The server is away.
+    }
+    for (const command of commands) command.kill('SIGCONT')
+    await healed()
+    await soon(() => query('ALTER SYSTEM RESET max_slot_wal_keep_size'))
+    await soon(() => query('SELECT pg_reload_conf()'))
+  },
+})
+
 const common: readonly Kind[] = [
   kill,
   kill,
   kill,
-  stop,
-  stop,
+  stop(),
+  stop(),
   restart('fast'),
   restart('immediate'),
   terminate('ledger connections', `application_name = 'safetykit-sync ledger'`),
@@ -209,11 +270,18 @@ const replication: readonly Kind[] = [
   terminate('walsender', `backend_type = 'walsender'`),
   terminate('walsender', `backend_type = 'walsender'`),
   slotDropped,
+  slotInvalidated,
   checkpoint,
 ]
 
-/** Kinds as from a deck of cards: each comes once before one comes again. */
-export function* drawFaults(random: Random, capture: Stage['capture']): Generator<Drawn, never> {
-  const deck = capture === 'replication' ? [...common, ...replication] : common
+/**
+ * Kinds as from a deck of cards: each comes once before one comes again.
+ * @param options.long takes what lasts long as well.
+ */
+export function* drawFaults(
+  random: Random,
+  { capture, long }: { readonly capture: Stage['capture']; readonly long: boolean },
+): Generator<Drawn, never> {
+  const deck = [...common, ...(capture === 'replication' ? replication : []), ...(long ? [stop(30_000)] : [])]
   for (;;) for (const kind of random.shuffled(deck)) yield kind(random)
 }

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { disorder, lost, waiting } from './check.js'
+import { leftOut, newestVersion } from './every.js'
 import { type Drawn, drawFaults } from './faults.js'
+import { Figures } from './figures.js'
 import { type Random, randomFrom } from './random.js'
 import { lagBytes, openStage, type Stage } from './stage.js'
 import { startLoad } from './workload.js'
@@ -11,10 +13,11 @@ export const seed = Number(process.env.SEED)
 /** Of both kinds of capture together. */
 export const faults = Number(process.env.FAULTS)
 
-const faultsARound = 12
+const mostARound = 12
 const roundMs = 15_000
-/** In the longest runs a sidecar is stopped for as long as half a minute. */
-const longestMs = faults >= 200 ? 30_000 : 6_000
+/** In the longest runs, what lasts takes as long as half a minute. */
+const long = faults >= 200
+const longestMs = long ? 30_000 : 6_000
 /** What a busy machine needs to come back in step. */
 const deadlineMs = 180_000
 /** Resident, of one sidecar. The benchmark's bar is 256; here Node's own growth under many errors is in it. */
@@ -29,15 +32,17 @@ export async function run(capture: Stage['capture'], total: number): Promise<voi
     story.push(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${line}`)
   }
   const stage = await openStage(capture)
-  const deck = drawFaults(random, capture)
+  const deck = drawFaults(random, { capture, long })
+  const figures = new Figures()
   let failed = true
   try {
     console.log(`SEED=${seed} FAULTS=${faults}: ${total} faults with capture by ${capture}`)
     for (let done = 0; done < total; ) {
-      const count = Math.min(faultsARound, total - done)
-      const figures = await round(stage, { deck, random, count, tell })
+      // As many in each round, as far as that goes.
+      const count = Math.ceil((total - done) / Math.ceil((total - done) / mostARound))
+      const told = await round(stage, { deck, random, count, tell, figures })
       done += count
-      console.log(`${capture}: ${done} of ${total} faults; ${figures}`)
+      console.log(`${capture}: ${done} of ${total} faults; ${told}`)
     }
     const endings = await Promise.all(stage.places.map(({ sidecar }) => sidecar.end()))
     // One that has just been started again dies of the signal: it does not listen to it yet.
@@ -45,6 +50,7 @@ export async function run(capture: Stage['capture'], total: number): Promise<voi
       expect([0, 'SIGTERM'], `it ended with ${signal ?? code}: ${words}`).toContain(signal ?? code)
     }
     failed = false
+    console.log(`${capture}, SEED=${seed}: ${figures.text(stage.emulator.stats)}`)
   } finally {
     if (failed) {
       console.error(`SEED=${seed} FAULTS=${faults}, capture by ${capture}:\n${story.join('\n')}`)
@@ -62,9 +68,14 @@ interface Round {
   readonly random: Random
   readonly count: number
   readonly tell: (line: string) => void
+  readonly figures: Figures
 }
 
-async function round(stage: Stage, { deck, random, count, tell }: Round): Promise<string> {
+async function round(stage: Stage, { deck, random, count, tell, figures }: Round): Promise<string> {
+  const { capture, told } = stage
+  const newestBefore = await newestVersion(stage)
+  const toldBefore = { ...told }
+  stage.slotTaken = false
   const load = startLoad(stage.server.url(), random.fork())
   const watch = watchSlot(stage)
   const drawn = Array.from({ length: count }, () => ({
@@ -73,8 +84,10 @@ async function round(stage: Stage, { deck, random, count, tell }: Round): Promis
     fault: deck.next().value,
   }))
   await Promise.all(
-    drawn.map(async ({ atMs, forMs, fault }) => {
+    drawn.map(async ({ atMs, forMs: drawnMs, fault }) => {
+      const forMs = fault.forMs ?? drawnMs
       await sleep(atMs)
+      figures.struck(fault.kind)
       tell(`${fault.name}, for ${forMs} ms`)
       await fault.strike(stage, () => sleep(forMs))
       tell(`  over: ${fault.name}`)
@@ -89,18 +102,22 @@ async function round(stage: Stage, { deck, random, count, tell }: Round): Promis
   const { peakBytes, bytes } = await watch.stop()
   const unordered = disorder(stage)
   const wrong = await lost(stage)
+  const slotLost = told.slotLost > toldBefore.slotLost
+  const everyVersion =
+    capture === 'replication' && !slotLost && !stage.slotTaken && told.versionsLeftOut === toldBefore.versionsLeftOut
   const died = stage.places.flatMap(({ sidecar }) => sidecar.endings.splice(0).filter(isWrong))
   expect({
     lost: wrong.slice(0, 20),
     unordered: unordered.slice(0, 20),
+    leftOut: everyVersion ? (await leftOut(stage, newestBefore)).slice(0, 20) : [],
     violations: stage.emulator.violations,
+    falseAlarm: slotLost && !stage.slotTaken,
     died,
-  }).toEqual({ lost: [], unordered: [], violations: [], died: [] })
+  }).toEqual({ lost: [], unordered: [], leftOut: [], violations: [], falseAlarm: false, died: [] })
   const peakMb = Math.max(...stage.places.map(({ sidecar }) => sidecar.peakMb))
   expect(peakMb).toBeLessThan(mostMb)
   expect(bytes, 'WAL that the slot holds back, once all is in step').toBeLessThan(lagBytes)
-  const mib = (of: number): string => (of / 1024 ** 2).toFixed(1)
-  return `${load.commits} transactions, in step ${seconds.toFixed(1)} s after; resident ${peakMb.toFixed(0)} MiB, the slot held back ${mib(peakBytes)} MiB at most, ${mib(bytes)} MiB now`
+  return figures.round({ transactions: load.commits, inStepS: seconds, everyVersion, peakMb, peakBytes, bytes })
 }
 
 /** Until nothing waits any more, and SafetyKit has what the tables have. */

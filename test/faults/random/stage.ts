@@ -17,6 +17,14 @@ export interface Place {
   readonly api: TcpProxy
 }
 
+/** Lines of the sidecars' logs, counted. */
+export interface Told {
+  /** The slot is lost. */
+  slotLost: number
+  /** Versions of a table of which each is sent were left out: one was refused, or they held back too much. */
+  versionsLeftOut: number
+}
+
 /** A database server, the emulator, and two sidecars that are started again when they end. */
 export interface Stage {
   readonly capture: 'replication' | 'trigger'
@@ -24,6 +32,10 @@ export interface Stage {
   readonly emulator: Emulator
   readonly places: readonly [Place, Place]
   readonly slot: string
+  /** What the sidecars have said so far. */
+  readonly told: Readonly<Told>
+  /** The slot was dropped or invalidated by a fault of this round, or may have been. */
+  slotTaken: boolean
   /** The one that delivers, as far as one can see from here; of workers any. */
   active(): Place
   /** Without the proxies, on a connection of its own. */
@@ -54,7 +66,7 @@ export async function openStage(capture: Stage['capture'], settings: SyncOptions
     parking: { retryAfterMs: Array.from({ length: 500 }, () => 500) },
     maxPendingBytes: 1024 * 1024,
     ...settings,
-    tables: mappedTables,
+    tables: mappedTables(capture),
   })
   const query = async <Row extends object>(sql: string, params: readonly unknown[] = []): Promise<Row[]> => {
     const client = new pg.Client({ connectionString: server.url(), connectionTimeoutMillis: 5_000 })
@@ -75,6 +87,12 @@ export async function openStage(capture: Stage['capture'], settings: SyncOptions
   const migrated = await runCommand(['migrate'], { cwd: directory.dir, env: env(server.url(), emulator.url) })
   if (migrated.code !== 0) throw new Error(`migrate: ${migrated.stderr}`)
 
+  const told: Told = { slotLost: 0, versionsLeftOut: 0 }
+  const onLine = (line: string): void => {
+    if (line.includes('"The replication slot is lost')) told.slotLost += 1
+    const refused = line.includes('"An object was refused and parked') && line.includes('"namespace":"posts"')
+    if (refused || line.includes('"The slot holds back too much WAL')) told.versionsLeftOut += 1
+  }
   const place = async (): Promise<Place> => {
     const database = await tcpProxy(server.url())
     const api = await tcpProxy(emulator.url)
@@ -82,6 +100,7 @@ export async function openStage(capture: Stage['capture'], settings: SyncOptions
     const start = () =>
       startSidecar({
         cwd: directory.dir,
+        onLine,
         env: { ...env(database.url(server.url()), api.url(emulator.url)), NODE_OPTIONS: clock },
       })
     return { sidecar: new Supervised(start), database, api }
@@ -94,6 +113,8 @@ export async function openStage(capture: Stage['capture'], settings: SyncOptions
     emulator,
     places,
     slot,
+    told,
+    slotTaken: false,
     query,
     active: () => places.find(({ sidecar }) => sidecar.delivers) ?? places[0],
     restart(mode, awayMs) {

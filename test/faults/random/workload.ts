@@ -5,7 +5,7 @@ import type { Random } from './random.js'
 /**
  * Every row has a `version` that only grows for its id, whatever becomes of it: drawn from one sequence while the row is
  * locked. An id is inserted, deleted and given to another row by one writer alone, since a new row's version is drawn before
- * anyone waits for the old one's end.
+ * anyone waits for the old one's end. Of `posts` each version that was committed stands in `post_versions`.
  */
 export const tablesSql = `
   CREATE SEQUENCE versions;
@@ -17,9 +17,15 @@ export const tablesSql = `
   CREATE TABLE lines (
     order_id integer, line integer, note text NOT NULL, version integer NOT NULL DEFAULT nextval('versions'),
     PRIMARY KEY (order_id, line));
+  CREATE TABLE posts (
+    id integer PRIMARY KEY, title text NOT NULL, version integer NOT NULL DEFAULT nextval('versions'));
+  CREATE TABLE post_versions (id integer NOT NULL, version integer NOT NULL);
+  CREATE FUNCTION note_version() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO post_versions VALUES (NEW.id, NEW.version); RETURN NULL; END $$;
+  CREATE TRIGGER note_version AFTER INSERT OR UPDATE ON posts FOR EACH ROW EXECUTE FUNCTION note_version();
   CREATE TABLE unmapped (n serial PRIMARY KEY, text text);`
 
-export const mappedTables = {
+export const mappedTables = (capture: 'replication' | 'trigger') => ({
   'public.products': {
     namespace: 'products',
     fields: { title: true, body: true, version: true },
@@ -27,7 +33,13 @@ export const mappedTables = {
   },
   'public.sellers': { namespace: 'sellers', fields: { name: true, version: true } },
   'public.lines': { namespace: 'lines', fields: { note: true, version: true }, onDelete: 'tombstone' },
-} as const
+  'public.posts': {
+    namespace: 'posts',
+    fields: { title: true, version: true },
+    onDelete: 'tombstone',
+    deliver: capture === 'replication' ? 'every' : 'latest',
+  },
+})
 
 /** What SafetyKit has to have of each namespace, and whether of nothing else. */
 export const expected = {
@@ -43,10 +55,15 @@ export const expected = {
     sql: `SELECT json_build_object('id', order_id || ':' || line, 'note', note, 'version', version) AS object FROM lines`,
     tombstones: true,
   },
+  posts: {
+    sql: `SELECT json_build_object('id', id::text, 'title', title, 'version', version) AS object FROM posts`,
+    tombstones: true,
+  },
 } as const
 
 const writers = 3
 const products = 300
+const posts = 60
 
 export interface Load {
   /** Transactions that were committed so far. */
@@ -119,6 +136,7 @@ function statement(random: Random, writer: number): string {
   const own = random.between(0, products / writers) * writers + writer
   const otherOwn = random.between(0, products / writers) * writers + writer
   const line = `order_id = ${any % 40} AND line = ${random.between(0, 3)}`
+  const ownPost = random.between(0, posts / writers) * writers + writer
   const ownLine = [own % 40, writer + writers * random.between(0, 1)] as const
   // Now and then larger than a page, so that an update that leaves it alone does not have it in the WAL.
   const body = random.chance(0.2) ? `repeat('x', ${random.between(3_000, 12_000)})` : `'${random.between(0, 9)}'`
@@ -145,6 +163,11 @@ function statement(random: Random, writer: number): string {
     () => `INSERT INTO lines (order_id, line, note) VALUES (${ownLine}, ${title})
       ON CONFLICT (order_id, line) DO UPDATE SET ${next}`,
     () => `DELETE FROM lines WHERE (order_id, line) = (${ownLine})`,
+    () => `UPDATE posts SET title = ${title}, ${next} WHERE id = ${any % posts}`,
+    () => `UPDATE posts SET title = ${title}, ${next} WHERE id = ${any % posts}`,
+    () => `INSERT INTO posts (id, title) VALUES (${ownPost}, ${title})
+      ON CONFLICT (id) DO UPDATE SET title = excluded.title, ${next}`,
+    () => `DELETE FROM posts WHERE id = ${ownPost} AND ${random.chance(0.3)}`,
     () => `INSERT INTO unmapped (text) SELECT repeat('y', 200) FROM generate_series(1, 20)`,
   ])()
 }

@@ -1,0 +1,87 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, onTestFinished, test } from 'vitest'
+import type { Pipeline } from '../../src/pipeline.js'
+import { type Rig, type RigOptions, rigForTest } from '../support/pipeline.js'
+import { soon } from '../support/soon.js'
+import { type TcpProxy, tcpProxy } from '../support/tcp-proxy.js'
+
+interface CutOff {
+  readonly rig: Rig
+  readonly proxy: TcpProxy
+  /** Reaches Postgres through the proxy, and the API as ever. */
+  readonly first: Pipeline
+}
+
+async function cutOffRig(settings: RigOptions['settings'] = {}, baseUrl?: string): Promise<CutOff> {
+  const rig = await rigForTest({
+    sql: 'CREATE TABLE products (id integer PRIMARY KEY, title text NOT NULL)',
+    tables: { 'public.products': { namespace: 'products', fields: { title: true } } },
+    settings,
+    start: false,
+  })
+  const proxy = await tcpProxy(rig.db.url)
+  onTestFinished(() => proxy.close())
+  const databaseUrl = proxy.url(rig.db.url)
+  const first = await rig.start({ databaseUrl, ...(baseUrl === undefined ? {} : { baseUrl }) })
+  onTestFinished(async () => {
+    proxy.heal()
+    await first.stop()
+  })
+  await soon(() => expect(first.state.phase).toBe('streaming'))
+  return { rig, proxy, first }
+}
+
+const titles = (rig: Rig): unknown[] =>
+  rig.emulator.history('products', '1').map(({ data }) => (data as { title: unknown }).title)
+
+/** The server lets go of the slot, and the one that is cut off hears nothing of it. */
+async function cut({ rig, proxy }: CutOff): Promise<void> {
+  proxy.blackHole()
+  await rig.db.query('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [
+    rig.db.name,
+  ])
+}
+
+test('a process that is cut off from Postgres alone sends nothing of what it has in memory, once another one has the slot', async () => {
+  const cutOff = await cutOffRig()
+  const { rig, proxy, first } = cutOff
+  const retryAfterMs = 10_000
+  const busy = rig.emulator.faults.add({ when: { path: 'add' }, do: { status: 503, retryAfter: '10' } })
+  await rig.db.query(`INSERT INTO products VALUES (1, 'a')`)
+  await soon(() => expect(busy.hits).toBe(1))
+  const failedAt = performance.now()
+  const second = await rig.start()
+  await soon(() => expect(second.state.phase).toBe('standby'))
+  busy.remove()
+  await cut(cutOff)
+  await rig.db.query(`UPDATE products SET title = 'b'`)
+  await soon(() => expect(titles(rig).at(-1)).toBe('b'))
+  const before = titles(rig)
+  // The first one's turn comes: the API takes requests again, and it has 'a'.
+  await sleep(failedAt + retryAfterMs + 1_000 - performance.now())
+  expect(titles(rig)).toEqual(before)
+
+  proxy.heal()
+  await soon(() => expect(first.state.phase).toBe('standby'))
+  await second.stop()
+  await soon(() => expect(first.state.phase).toBe('streaming'))
+  await rig.db.query(`UPDATE products SET title = 'c'`)
+  await soon(() => expect(titles(rig).at(-1)).toBe('c'))
+  expect(titles(rig)).toEqual([...before, 'c'])
+  expect(rig.logged('error').filter(({ fields }) => fields.code === 'SLOT_REPLACED')).toEqual([])
+})
+
+test('a request that is under way when it cannot tell any more whether it may send is given up', async () => {
+  const api = await tcpProxy('http://127.0.0.1:1')
+  await api.close()
+  const cutOff = await cutOffRig({ delivery: { requestTimeoutMs: 600_000 } })
+  const { rig } = cutOff
+  const hung = rig.emulator.faults.add({ when: { path: 'add', times: 1 }, do: { hang: true } })
+  await rig.db.query(`INSERT INTO products VALUES (1, 'a')`)
+  await soon(() => expect(hung.hits).toBe(1))
+  cutOff.proxy.blackHole()
+  await soon(() => expect(rig.pipeline.measures().dispatched.requests).toBe(1))
+  cutOff.proxy.heal()
+  // It is this one's slot still: what was given up is sent again.
+  await soon(() => expect(titles(rig)).toEqual(['a']))
+})
