@@ -3,7 +3,7 @@ import { CountReporter } from './test/support/count-reporter.js'
 
 const { SEED = String(Math.floor(Math.random() * 1_000_000_000)), FAULTS = '75' } = process.env
 
-/** Faults at random: SEED=… draws the same ones again, FAULTS=… says how many (200 take about a quarter of an hour). */
+/** Faults at random: SEED=… draws the same ones again, FAULTS=… says how many (75 take three minutes, 240 ten). */
 export default defineConfig({
   test: {
     env: { SEED, FAULTS },

@@ -3,6 +3,7 @@ import type { VerifyProgress } from '../pipeline/verify/report.js'
 import { verify } from '../pipeline/verify/verify.js'
 import { endProcess } from './end-process.js'
 import { exitCodes } from './exit-codes.js'
+import { keepHeapSmall } from './heap.js'
 import { LiveLines } from './live-lines.js'
 import { loadConfig } from './load-config.js'
 import { createLogger } from './log.js'
@@ -16,6 +17,7 @@ interface Flags extends ConfigFlags, LogFlags, RowFlags {
 }
 
 export async function runVerify(flags: Flags): Promise<void> {
+  keepHeapSmall()
   loadEnvFile()
   const url = databaseUrl(flags)
   const { resolved } = await loadConfig(flags.config)

@@ -8,7 +8,7 @@ import { Gather } from './gather.js'
 import { judge } from './judge.js'
 import type { Lane } from './lane.js'
 import { Outcomes } from './outcomes.js'
-import type { Arrival, LedgerPort, Origin, ReadRows, SpillPort, Ticket } from './ports.js'
+import type { Arrival, DeferredKey, LedgerPort, Origin, ReadRows, SpillPort, Ticket } from './ports.js'
 import { Queries } from './queries.js'
 import { RowReads } from './row-reads.js'
 import { Sender, type SenderOptions } from './sender.js'
@@ -200,6 +200,15 @@ export class Dispatcher {
   /** Gives up on the requests under way: what they held is sent again, once that may be. */
   giveUp(): void {
     this.#sender.giveUp()
+  }
+
+  /** The keys, with force, of what the API may have, or get, without a record of it. */
+  underWay(): readonly DeferredKey[] {
+    return [...this.#sender.lanes()].flatMap((lane) =>
+      [...lane.slots.values()]
+        .filter((slot) => slot.sending !== null || slot.inDoubt)
+        .map((slot) => ({ source: slot.origin.source, key: slot.key(), force: true })),
+    )
   }
 
   /** Resolves once nothing waits and nothing is in flight. */

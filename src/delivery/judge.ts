@@ -33,7 +33,7 @@ export function judge(slot: ObjectSlot): Verdict {
     case 'object': {
       const unchanged = known?.state === 'accepted' && known.fingerprint === waiting.fingerprint
       if (unchanged && !isDoubted(slot, waiting)) return { kind: 'settle' }
-      if (!unchanged && mayBeOutdated(slot, waiting, known)) return { kind: 'read' }
+      if (mayBeOutdated(slot, waiting, known)) return { kind: 'read' }
       return { kind: 'send', content: waiting }
     }
     case 'gone': {

@@ -125,6 +125,9 @@ export class Sender {
 
   /** Gives up on the requests under way: what they held is sent again, once that may be. */
   giveUp(): void {
+    const requests = this.#underWay.size
+    if (requests === 0) return
+    this.#options.logger.warn('Requests are given up: another process may be the one that sends', { requests })
     for (const request of this.#underWay) request.abort()
   }
 

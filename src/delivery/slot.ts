@@ -148,7 +148,11 @@ export class ObjectSlot {
       this.handBack(read, { force: false })
       this.#version = lsn
     } else if (versions.length === 0) {
-      this.handBack(content, { force: false })
+      // A transaction that was open meanwhile may bring a version from before the read that the read did not see: what is
+      // recorded is never later than the last version that came.
+      const lsn = this.known?.lsn ?? null
+      const read = content.kind === 'object' || content.kind === 'gone' ? { ...content, lsn } : content
+      this.handBack(read, { force: false })
     } else {
       const { origin, id } = this
       const hint = { origin, id, key: this.#key, content: { kind: 'unread' } as const }

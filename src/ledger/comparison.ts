@@ -1,6 +1,7 @@
 import pg from 'pg'
 import type { RowKey } from '../capture/change.js'
-import { type Queryable, textArray } from './postgres.js'
+import { binaryTextArray } from '../text-array.js'
+import type { Queryable } from './postgres.js'
 
 /** What the ledger says of an object. */
 export interface LedgerState {
@@ -53,7 +54,7 @@ export class Comparison {
       text: `SELECT count(*)::integer AS known,
           string_agg(o.fingerprint, ',') FILTER (WHERE o.state = 'accepted') AS fingerprints
         FROM ${this.#objects} AS o WHERE o.namespace = $1 AND o.object_id = ANY($2::text[])`,
-      values: [namespace, textArray(ids)],
+      values: [namespace, binaryTextArray(ids)],
     })
     const known = Number(rows[0]?.known)
     if (known === 0) return new Map(ids.map((_, index) => [index, null]))
@@ -87,8 +88,8 @@ export class Comparison {
           OR wanted.fingerprint IS NULL`,
       values: [
         namespace,
-        textArray(which.map((index) => ids[index] ?? '')),
-        textArray(which.map((index) => fingerprints[index] ?? null)),
+        binaryTextArray(which.map((index) => ids[index] ?? '')),
+        binaryTextArray(which.map((index) => fingerprints[index] ?? null)),
       ],
     })
     return new Map(rows.map((row) => [which[Number(row.index)] ?? 0, row.state === null ? null : stateOf(row)]))

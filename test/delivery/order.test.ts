@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Room, useRooms } from '../support/delivery.js'
+import { object, type Room, useRooms } from '../support/delivery.js'
 import { soon } from '../support/soon.js'
 
 const rooms = useRooms()
@@ -130,10 +130,35 @@ describe('what was accepted', () => {
     const room = await rooms.open()
     await acceptedBefore(room, '1', 'A')
     // B was accepted, and the process died before it was recorded; then the WAL brings both again.
+    room.rows.set('1', object('1', 'A', 0xf000_0000n, 'read'))
     room.send('1', 'B', { replayed: true })
     room.send('1', 'A', { replayed: true })
     await room.done()
     expect(room.accepted('1')).toEqual(['A', 'A'])
+  })
+
+  test('is not sent again by the next process, where one that was killed may have sent something newer', async () => {
+    const room = await rooms.open()
+    await acceptedBefore(room, '1', 'A')
+    // C, which the WAL brings only later, was accepted and is not recorded.
+    room.rows.set('1', object('1', 'C', 0xf000_0000n, 'read'))
+    room.send('1', 'B', { replayed: true })
+    room.send('1', 'A', { replayed: true })
+    await room.done()
+    expect(room.accepted('1')).toEqual(['A', 'C'])
+  })
+
+  test('and was read of the row does not stand for a version of a transaction that was open at the read', async () => {
+    const room = await rooms.open()
+    const origin = room.origin('products', { every: true })
+    room.send('1', 'A', { origin })
+    await room.done()
+    room.rows.set('1', object('1', 'B', 0xf000_0000n, 'read'))
+    room.arrive('1', { kind: 'unread' }, { origin, kept: true })
+    await room.done()
+    room.arrive('1', object('1', 'C', 0xe000_0000n), { origin })
+    await room.done()
+    expect(room.accepted('1')).toEqual(['A', 'B', 'C'])
   })
 
   test('is sent again once its row comes back, where what was in doubt when it went away may have got through', async () => {

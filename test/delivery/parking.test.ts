@@ -4,6 +4,12 @@ import { object, type Room, useRooms } from '../support/delivery.js'
 import { soon } from '../support/soon.js'
 
 const rooms = useRooms()
+
+/** What the column `error` of a parked object may say. */
+interface Doubted {
+  readonly inDoubt?: boolean
+}
+
 const refuseAll = (room: Room) => room.emulator.faults.add({ do: { reject: 422, message: 'no' } })
 
 /** As the schedule does: the row is read and sent again, whatever is known of it. */
@@ -107,6 +113,34 @@ test('a tombstone that is refused is tried again, also for an object that only m
   refusal.remove()
   await again(room, '1')
   expect(room.emulator.object('products', '1')?.data).toEqual({ id: '1', deleted: true })
+})
+
+test('a refusal after an attempt without an answer is in doubt: its key comes again with force, and only then', async () => {
+  const room = await rooms.open()
+  const refusal = refuseAll(room)
+  room.send('plain', 'A')
+  await room.done()
+  refusal.remove()
+  room.emulator.faults.add({ when: { times: 1 }, do: { resetAfterAccept: true } })
+  refuseAll(room)
+  room.send('doubted', 'A')
+  await room.done()
+  expect(room.accepted('doubted')).toEqual(['A'])
+  expect((await room.objects()).map(({ object_id, error }) => [object_id, (error as Doubted | null)?.inDoubt])).toEqual(
+    [
+      ['doubted', true],
+      ['plain', undefined],
+    ],
+  )
+
+  await rooms.db.query('UPDATE safetykit.objects SET retry_at = now()')
+  expect(await rooms.ledger.requeueDue([{ source: 'public.products', namespace: 'products' }], 10)).toBe(2)
+  expect(await room.dirty()).toEqual(
+    expect.arrayContaining([
+      { source: 'public.products', key: { id: 'doubted' }, force: true },
+      { source: 'public.products', key: { id: 'plain' }, force: false },
+    ]),
+  )
 })
 
 test('what arrives while a refusal is being recorded is dealt with next', async () => {

@@ -16,6 +16,8 @@ import {
 import { soon } from '../support/soon.js'
 
 const total = 1_000_000
+/** A backfill that comes after a killed one waits for its lease, and reads a part of a million rows again. */
+const patienceMs = 180_000
 
 let db: TestDatabase
 let emulator: Emulator
@@ -57,13 +59,16 @@ interface Death {
 const deaths: readonly Death[] = [
   {
     where: 'while it scans, before anything is sent',
-    reached: (backfill) => backfill.waitForOutput('"phase":"scanning"'),
+    reached: (backfill) => backfill.waitForOutput('"phase":"scanning"', patienceMs),
   },
   {
     where: 'while it writes a file',
     async reached() {
       const left = await spooled()
-      await soon(async () => expect((await spooled()).filter((file) => !left.includes(file))).not.toEqual([]))
+      await soon(
+        async () => expect((await spooled()).filter((file) => !left.includes(file))).not.toEqual([]),
+        patienceMs,
+      )
     },
   },
   {
@@ -71,7 +76,7 @@ const deaths: readonly Death[] = [
     async reached() {
       const uploads = emulator.stats.calls.upload
       const fault = emulator.faults.add({ when: { path: 'upload' }, do: { hang: true } })
-      await soon(async () => expect(emulator.stats.calls.upload).toBeGreaterThan(uploads))
+      await soon(() => expect(emulator.stats.calls.upload).toBeGreaterThan(uploads), patienceMs)
       fault.remove()
     },
   },
@@ -79,7 +84,7 @@ const deaths: readonly Death[] = [
     where: 'after an upload, before its answer',
     async reached() {
       const fault = emulator.faults.add({ when: { path: 'upload', times: 1 }, do: { hangAfterAccept: true } })
-      await soon(async () => expect(fault.hits).toBe(1))
+      await soon(() => expect(fault.hits).toBe(1), patienceMs)
     },
   },
   {
@@ -87,7 +92,7 @@ const deaths: readonly Death[] = [
     async reached() {
       // Not before: it waits for changes that were captured earlier, and these are recorded there, too.
       const imports = emulator.stats.calls.import
-      await soon(async () => expect(emulator.stats.calls.import).toBeGreaterThan(imports))
+      await soon(() => expect(emulator.stats.calls.import).toBeGreaterThan(imports), patienceMs)
       const locker = await db.client()
       await locker.query('BEGIN; LOCK TABLE safetykit.submissions IN SHARE MODE')
       await soon(async () => {
@@ -96,7 +101,7 @@ const deaths: readonly Death[] = [
              AND query LIKE '%INSERT INTO "safetykit".submissions%' AND query LIKE '%expected%'`,
         )
         expect(rowCount).toBeGreaterThan(0)
-      })
+      }, patienceMs)
       // Released once the process is dead: its backend finds nobody to answer, and rolls back.
       setTimeout(() => void locker.query('ROLLBACK'), 500)
     },
@@ -109,7 +114,7 @@ const spooled = async (): Promise<string[]> => {
 }
 
 test('a million rows, a live workload, and a backfill that is killed five times: SafetyKit has the latest state of each', {
-  timeout: 600_000,
+  timeout: 900_000,
 }, async () => {
   const sidecar = startSidecar({ cwd: directory.dir, env: env() })
   await sidecar.waitFor((line) => line.msg === 'Starting')

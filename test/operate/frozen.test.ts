@@ -1,11 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { startEmulator } from '../../src/emulator/index.js'
 import { createDatabase } from '../support/postgres.js'
-import { runCommand, startSidecar, writeConfig } from '../support/sidecar.js'
+import { type RunningCommand, runCommand, startSidecar, writeConfig } from '../support/sidecar.js'
 import { soon } from '../support/soon.js'
 import { tcpProxy } from '../support/tcp-proxy.js'
 
-test('a sidecar that was frozen while its standby read the slot sends nothing of what it had in memory', async () => {
+/** Two sidecars, the first with a way of its own to the API. */
+async function rig() {
   const db = await createDatabase({ sql: 'CREATE TABLE products (id integer PRIMARY KEY, title text NOT NULL)' })
   onTestFinished(() => db.drop())
   const emulator = await startEmulator()
@@ -24,25 +26,33 @@ test('a sidecar that was frozen while its standby read the slot sends nothing of
   const options = { cwd: directory.dir, env }
   expect((await runCommand(['migrate'], options)).code).toBe(0)
   const titles = (): unknown[] => emulator.history('products', '1').map(({ data }) => data.title)
-
-  const first = startSidecar({
-    ...options,
-    env: { ...env, SAFETYKIT_BASE_URL: api.url(emulator.url).replace(/\/$/, '') },
-  })
-  onTestFinished(() => first.kill('SIGKILL'))
+  const start = (url: string): RunningCommand => {
+    const sidecar = startSidecar({ ...options, env: { ...env, SAFETYKIT_BASE_URL: url.replace(/\/$/, '') } })
+    onTestFinished(() => sidecar.kill('SIGKILL'))
+    return sidecar
+  }
+  const first = start(api.url(emulator.url))
   await first.waitFor(({ msg }) => msg === 'Replication has started')
+  /** Of the first one, which is frozen then. */
+  const takeOver = async (): Promise<RunningCommand> => {
+    first.kill('SIGSTOP')
+    const second = start(emulator.url)
+    await db.query('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [db.name])
+    await second.waitFor(({ msg }) => msg === 'Replication has started')
+    await db.query(`UPDATE products SET title = 'b'`)
+    await soon(() => expect(titles().at(-1)).toBe('b'))
+    return second
+  }
+  return { db, api, titles, first, takeOver }
+}
+
+test('a sidecar that was frozen while its standby read the slot sends nothing of what it had in memory', async () => {
+  const { db, api, titles, first, takeOver } = await rig()
   api.refuse()
   api.cut()
   await db.query(`INSERT INTO products VALUES (1, 'a')`)
   await first.waitFor(({ msg }) => msg === 'A request failed and is tried again')
-  first.kill('SIGSTOP')
-
-  const second = startSidecar(options)
-  onTestFinished(() => second.kill('SIGKILL'))
-  await db.query('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [db.name])
-  await second.waitFor(({ msg }) => msg === 'Replication has started')
-  await db.query(`UPDATE products SET title = 'b'`)
-  await soon(() => expect(titles().at(-1)).toBe('b'))
+  const second = await takeOver()
   const before = titles()
 
   second.kill()
@@ -56,4 +66,18 @@ test('a sidecar that was frozen while its standby read the slot sends nothing of
   expect(first.logs().filter(({ code }) => code === 'SLOT_REPLACED')).toEqual([])
   first.kill()
   expect(await first.exited).toMatchObject({ code: 0 })
+})
+
+test('a request that was under way when its sidecar was frozen, and arrives late, is made good', async () => {
+  const { db, api, titles, first, takeOver } = await rig()
+  api.cut()
+  api.delay(600_000)
+  await db.query(`INSERT INTO products VALUES (1, 'a')`)
+  await soon(() => expect(api.connections()).toBe(1))
+  await sleep(300)
+  await takeOver()
+  api.heal()
+  await soon(() => expect(titles()).toEqual(['b', 'a']))
+  first.kill('SIGCONT')
+  await soon(() => expect(titles()).toEqual(['b', 'a', 'b']))
 })

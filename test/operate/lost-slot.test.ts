@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { type Rig, rigForTest } from '../support/pipeline.js'
 import { soon } from '../support/soon.js'
@@ -5,6 +6,9 @@ import { soon } from '../support/soon.js'
 const sql = `CREATE TABLE products (id integer PRIMARY KEY, title text NOT NULL);
   INSERT INTO products SELECT n, 'old' FROM generate_series(1, 20) n`
 const tables = { 'public.products': { namespace: 'products', fields: { title: true }, onDelete: 'tombstone' } }
+
+/** Of the keys in `dirty`. */
+const longestPollMs = 2_000
 
 /** All twenty rows are known; nothing runs. */
 async function known(): Promise<Rig> {
@@ -113,6 +117,23 @@ describe('while it is read', () => {
     await missed(rig)
     await expectFound(rig)
     expect(rig.pipeline.state.counts.slotsRecreated).toBe(1)
+  })
+
+  test('keys in `dirty` wait until the slot is read again: until then another process could be the one that sends', async () => {
+    const rig = await known()
+    // A new slot waits for the transactions that are open.
+    const open = await rig.db.client()
+    await open.query('BEGIN; CREATE TABLE others ()')
+    await cut(rig, `PERFORM pg_drop_replication_slot('${rig.db.name}'); `)
+    await soon(() => expect(rig.pipeline.state.phase).toBe('connecting'))
+    await rig.db.query(
+      `INSERT INTO safetykit.dirty (source, key, force) VALUES ('public.products', '{"id": "3"}', true)`,
+    )
+    await sleep(longestPollMs + 1_000)
+    expect(rig.versions('products', '3')).toBe(1)
+    await open.query('COMMIT')
+    await soon(() => expect(rig.versions('products', '3')).toBe(2))
+    expect(rig.pipeline.state.phase).toBe('streaming')
   })
 
   test('a slot that is dropped and made anew by someone else is noticed', async () => {

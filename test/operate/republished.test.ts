@@ -31,7 +31,7 @@ async function expectFound(rig: Rig): Promise<void> {
   })
   await soon(async () => expect(await rig.side('dirty')).toEqual([]))
   for (let id = 3; id <= 20; id += 1) expect(rig.versions('products', String(id))).toBe(1)
-  expect(rig.sent('shops')).toMatchObject({ 1: { title: 'new' } })
+  await soon(() => expect(rig.sent('shops')).toMatchObject({ 1: { title: 'new' } }))
   await rig.db.query(`INSERT INTO products VALUES (22, 'live')`)
   await soon(() => expect(rig.sent('products')).toHaveProperty('22'))
 }

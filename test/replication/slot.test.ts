@@ -32,6 +32,25 @@ describe('the slot', () => {
     expect(state.confirmedFlushLsn).toBeTypeOf('bigint')
   })
 
+  test('is worth another attempt where the connection breaks while it is made', async () => {
+    // A slot begins after the transactions that run.
+    const writer = await db.client()
+    await writer.query('BEGIN; SELECT pg_current_xact_id()')
+    const maker = await db.client()
+    maker.on('error', () => {})
+    const made = createSlot(maker, slot)
+    made.catch(() => {})
+    await soon(async () => {
+      const { rowCount } = await db.query(
+        `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+         WHERE query LIKE '%create_logical_replication_slot%' AND pid <> pg_backend_pid() AND datname = current_database()`,
+      )
+      expect(rowCount).toBe(1)
+    })
+    await writer.query('COMMIT')
+    await expect(made).rejects.toMatchObject({ code: 'DATABASE_UNFIT', retryable: true })
+  })
+
   test('shows how much WAL it keeps and how far it is behind', async () => {
     await createSlot(client, slot)
     const before = await checkSlot(client, slot)

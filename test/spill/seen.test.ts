@@ -58,7 +58,7 @@ test('that changes are kept as keys, and that they are delivered again, is told 
   await soon(async () =>
     expect(await sidecar.readyz()).toMatchObject({ status: 200, phase: 'streaming', reasons: [], warnings: [] }),
   )
-  expect(emulator.objects('products').size).toBe(50)
+  await soon(() => expect(emulator.objects('products').size).toBe(50))
   expect((await sidecar.metrics()).get('safetykit_phase{phase="spilling"}')).toBe(0)
   await soon(async () => expect(await states(sidecar)).toEqual(['streaming']))
   expect(sidecar.logs().map(({ msg }) => msg)).toContain('SafetyKit takes changes again')

@@ -25,13 +25,15 @@ export async function untilWritersEnd(
   return true
 }
 
-/** By what they have locked: partitions are written to directly as well. */
+/** By what they have locked: partitions are written to directly as well. A table that has none is in no tree of them. */
 async function writersOf(client: ClientBase, tables: readonly TableName[]): Promise<readonly string[]> {
   const { rows } = await client.query<{ writer: string }>(
     `SELECT DISTINCT virtualtransaction AS writer FROM pg_catalog.pg_locks
      WHERE locktype = 'relation' AND granted AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
        AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-       AND relation IN (SELECT part.relid FROM unnest($1::text[]) AS t (name), pg_catalog.pg_partition_tree(t.name::regclass) AS part)`,
+       AND relation IN (
+         SELECT name::regclass FROM unnest($1::text[]) AS name
+         UNION SELECT part.relid FROM unnest($1::text[]) AS name, pg_catalog.pg_partition_tree(name::regclass) AS part)`,
     [tables.map(tableSql)],
   )
   return rows.map(({ writer }) => writer)

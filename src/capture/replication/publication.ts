@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { ClientBase } from 'pg'
 import { backoffMs } from '../../backoff.js'
+import { mayPass } from '../../database-errors.js'
 import { type ErrorCode, SyncError } from '../../errors.js'
 import { readIdentities, readPublication, type TableIdentity } from './publication-catalog.js'
 import {
@@ -180,7 +181,7 @@ function failure(cause: unknown, { name }: WantedPublication, passing: boolean):
     hint: passing
       ? 'Something holds a lock on a mapped table: SELECT pid, query FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start; and run it again.'
       : undefined,
-    retryable: passing,
+    retryable: passing || mayPass(cause),
     cause,
   })
 }

@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg'
+import { mayPass } from '../../database-errors.js'
 import { SyncError } from '../../errors.js'
 import { type Lsn, parseLsn } from '../../lsn.js'
 import { codeOf } from './stream-errors.js'
@@ -176,7 +177,8 @@ function createProblem(error: unknown, name: string): SyncError {
   const code = codeOf(error) ?? ''
   return new SyncError('DATABASE_UNFIT', `The replication slot "${name}" could not be created`, {
     hint: hints[code],
-    retryable: code === '57014',
+    // With a slot too few, someone has to do something.
+    retryable: code === '57014' || (code !== '53400' && mayPass(error)),
     cause: error,
   })
 }

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import type { RowKey } from '../../capture/change.js'
 import { formatLsn, type Lsn } from '../../lsn.js'
-import { binaryTextArray } from '../../text-array.js'
+import { TextArrayWriter } from '../../text-array.js'
 
 /** An object as it is put into an import. */
 export interface PartObject {
@@ -37,49 +37,61 @@ const headBytes = 6 * 4
 
 /** Gathers what the ledger has to be told of the objects of a part. */
 export class ManifestWriter {
-  #ids: string[] = []
-  #fingerprints: string[] = []
-  #lsns: (string | null)[] = []
-  #expected: (string | null)[] = []
-  #keys: (string | null)[] = []
+  #slice = new SliceWriter()
   #done: Buffer[] = []
-  #lsn: { readonly of: Lsn | null; readonly text: string | null } = { of: null, text: null }
 
-  add({ id, fingerprint, lsn, expected, key }: PartObject): void {
-    this.#ids.push(id)
-    this.#fingerprints.push(fingerprint)
-    this.#lsns.push(this.#textOf(lsn))
-    this.#expected.push(expected)
-    this.#keys.push(key === null ? null : JSON.stringify(key))
-    if (this.#ids.length === sliceObjects) this.#endSlice()
+  add(object: PartObject): void {
+    this.#slice.add(object)
+    if (this.#slice.objects === sliceObjects) this.#endSlice()
   }
 
   /** What is to be written next: complete slices. @param last also the one that is not full. */
   take(last: boolean): Buffer {
-    if (last && this.#ids.length > 0) this.#endSlice()
+    if (last && this.#slice.objects > 0) this.#endSlice()
     const taken = Buffer.concat(this.#done)
     this.#done = []
     return taken
   }
 
-  /** In the order of their ids, as receipts are written: of two that wait for each other's objects, one would fail. */
   #endSlice(): void {
-    const ids = this.#ids
-    const order = isAscending(ids) ? null : [...ids.keys()].sort((a, b) => ((ids[a] ?? '') < (ids[b] ?? '') ? -1 : 1))
-    const columns = [ids, this.#fingerprints, this.#lsns, this.#expected, this.#keys].map((values) =>
-      values.every((value) => value === null)
-        ? Buffer.alloc(0)
-        : binaryTextArray(order === null ? values : order.map((at) => values[at] ?? null)),
+    this.#done.push(...this.#slice.end())
+    this.#slice = new SliceWriter()
+  }
+}
+
+class SliceWriter {
+  readonly #ids = new TextArrayWriter()
+  readonly #fingerprints = new TextArrayWriter()
+  readonly #lsns = new TextArrayWriter()
+  readonly #expected = new TextArrayWriter()
+  readonly #keys = new TextArrayWriter()
+  #lastId: string | null = null
+  #ascending = true
+  #lsn: { readonly of: Lsn | null; readonly text: string | null } = { of: null, text: null }
+
+  get objects(): number {
+    return this.#ids.length
+  }
+
+  add({ id, fingerprint, lsn, expected, key }: PartObject): void {
+    this.#ascending &&= this.#lastId === null || this.#lastId < id
+    this.#lastId = id
+    this.#ids.add(id)
+    this.#fingerprints.add(fingerprint)
+    this.#lsns.add(this.#textOf(lsn))
+    this.#expected.add(expected)
+    this.#keys.add(key === null ? null : JSON.stringify(key))
+  }
+
+  end(): readonly Buffer[] {
+    const order = this.#ascending ? null : byText(this.#ids.read())
+    const columns = [this.#ids, this.#fingerprints, this.#lsns, this.#expected, this.#keys].map((column) =>
+      column.isNull ? Buffer.alloc(0) : column.end(order),
     )
     const head = Buffer.alloc(headBytes)
-    head.writeInt32BE(ids.length, 0)
+    head.writeInt32BE(this.objects, 0)
     for (const [at, column] of columns.entries()) head.writeInt32BE(column.length, 4 * (at + 1))
-    this.#done.push(head, ...columns)
-    this.#ids = []
-    this.#fingerprints = []
-    this.#lsns = []
-    this.#expected = []
-    this.#keys = []
+    return [head, ...columns]
   }
 
   /** The objects of a chunk share one. */
@@ -88,6 +100,10 @@ export class ManifestWriter {
     return this.#lsn.text
   }
 }
+
+/** As receipts are written: of two that wait for each other's objects, one would fail. */
+const byText = (ids: readonly string[]): readonly number[] =>
+  [...ids.keys()].sort((a, b) => ((ids[a] ?? '') < (ids[b] ?? '') ? -1 : 1))
 
 /** Reads a manifest slice by slice. */
 export async function* readManifest(file: string): AsyncGenerator<ManifestSlice> {
@@ -129,6 +145,3 @@ async function read(handle: FileHandle, bytes: number): Promise<Buffer | null> {
 }
 
 const cutOff = (): RangeError => new RangeError('a manifest is cut off')
-
-const isAscending = (texts: readonly string[]): boolean =>
-  texts.every((text, at) => at === 0 || (texts[at - 1] ?? '') < text)

@@ -24,14 +24,20 @@ export class PartGroup {
   reached: Reached
   readonly #spool: Spool
   readonly #settings: ImportSettings
+  readonly #enoughBytes: number
   readonly #writers = new Map<number, PartWriter>()
   /** By row, since several mappings have it. */
   readonly #keys = new Map<string, RowKey>()
 
-  constructor(spool: Spool, settings: ImportSettings, reached: Reached) {
+  /** @param options.enoughBytes of a file, where it is not a small group: no more is added then. */
+  constructor(
+    spool: Spool,
+    options: { readonly settings: ImportSettings; readonly enoughBytes: number; readonly reached: Reached },
+  ) {
     this.#spool = spool
-    this.#settings = settings
-    this.reached = reached
+    this.#settings = options.settings
+    this.#enoughBytes = options.enoughBytes
+    this.reached = options.reached
   }
 
   /** Few enough to go as ongoing changes do. */
@@ -44,7 +50,7 @@ export class PartGroup {
     const { maxPartBytes, maxPartObjects } = this.#settings
     const writer = this.#writers.get(target)
     if (writer === undefined) return false
-    if (writer.objects >= maxPartObjects) return true
+    if (writer.objects >= maxPartObjects || (writer.bytes >= this.#enoughBytes && !this.isSmall)) return true
     // Of a text as it is usually stored a character is a byte; only near the border it is counted.
     return writer.bytes + json.length * 3 > maxPartBytes && writer.bytes + Buffer.byteLength(json) + 1 > maxPartBytes
   }

@@ -158,8 +158,11 @@ class Sorter implements SortedChunk {
       return null
     }
     // Where the id is the key, it need not be kept.
-    const key = walked.target.origin.keyOf === null ? this.#keyOf(walked, index) : null
-    const object = { id: idOf(walked, index), json, fingerprint, lsn, expected, key }
+    const { keyOf, every } = walked.target.origin
+    const key = keyOf === null ? this.#keyOf(walked, index) : null
+    // Where each version is sent, one of a transaction that was open at the read must not count as recorded.
+    const seen = every === true ? null : lsn
+    const object = { id: idOf(walked, index), json, fingerprint, lsn: seen, expected, key }
     return this.#sink.put(target, object, walked.rows[index] ?? 0)
   }
 }

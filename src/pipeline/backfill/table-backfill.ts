@@ -39,6 +39,11 @@ export interface TableBackfillOptions {
 
 /** So often the cursor is moved while nothing is to be sent. */
 const saveEveryMs = 5_000
+/**
+ * The first file is this small, each next one twice as large as the one before: SafetyKit and the ledger have something to do
+ * while the table is still being read.
+ */
+const firstBytes = 4 * 1024 * 1024
 
 /**
  * One attempt to bring a table in, from where the last one came to: walks it by its primary key, and sends what differs from
@@ -51,6 +56,7 @@ export class TableBackfill {
   readonly #sender: PartSender
   #group: PartGroup
   #sent = 0
+  #enoughBytes = firstBytes
   #lastSaveMs = performance.now()
 
   private constructor(options: TableBackfillOptions, journal: Journal) {
@@ -190,6 +196,7 @@ export class TableBackfill {
 
   async #flush(): Promise<void> {
     const group = this.#group
+    this.#enoughBytes *= 2
     this.#group = this.#newGroup(group.reached)
     await this.#sender.send(await group.complete())
   }
@@ -252,7 +259,11 @@ export class TableBackfill {
   }
 
   #newGroup(reached: Reached): PartGroup {
-    return new PartGroup(this.#spool, this.#options.parts.resolved.import, reached)
+    return new PartGroup(this.#spool, {
+      settings: this.#options.parts.resolved.import,
+      enoughBytes: this.#enoughBytes,
+      reached,
+    })
   }
 }
 

@@ -4,7 +4,7 @@ import { inspectSlot } from '../../capture/replication/slot.js'
 import { openWalStream, type WalStream, type WalStreamStatus } from '../../capture/replication/wal-stream.js'
 import type { WalConsumer } from '../../capture/replication/wal-stream-options.js'
 import type { DispatchCounts, Dispatcher } from '../../delivery/dispatch.js'
-import type { Arrival, Ticket } from '../../delivery/ports.js'
+import type { Arrival, DeferredKey, Ticket } from '../../delivery/ports.js'
 import type { SyncError } from '../../errors.js'
 import { partitions } from '../../ledger/leases.js'
 import type { Lsn } from '../../lsn.js'
@@ -184,6 +184,7 @@ export class SlotReader {
     this.#heartbeat?.stop()
     stream.pause()
     await Promise.all([dirty.stop(), parked.stop(), scanner.stop(), results.stop()])
+    const underWay = this.#lease.lost.aborted ? this.#dispatcher.underWay() : []
     // Nothing is sent from here on. Before the lease lets go of what waits for it: it may be another process' by now.
     const stopped = this.#dispatcher.stop()
     this.#lease.end()
@@ -195,6 +196,20 @@ export class SlotReader {
     if (!inDoubt && !this.#displaced.signal.aborted) await this.#doubts.clear(changes.settledThrough)
     await stream.stop()
     if (!this.#displaced.signal.aborted) await this.#gate.close()
+    if (underWay.length > 0) await this.#mark(underWay)
+  }
+
+  /** What was under way when another process took over may have arrived, or have been recorded, after what that one sent. */
+  async #mark(deferred: readonly DeferredKey[]): Promise<void> {
+    const { ledger, signal, logger } = this.#parts
+    while (!signal.aborted) {
+      try {
+        return await ledger.record({ receipts: [], parked: [], unparked: [], deferred })
+      } catch (error) {
+        logger.warn('The ledger could not be written, trying again', { error })
+        await sleep(settledPollMs, undefined, { signal }).catch(() => {})
+      }
+    }
   }
 
   readonly #arrive = (arrival: Arrival): void => this.#dispatcher.arrive(arrival)
