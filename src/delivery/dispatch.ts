@@ -25,6 +25,7 @@ export interface DispatchOptions {
   readonly parking: ParkingSettings
   readonly beforeSend: SenderOptions['beforeSend']
   readonly isHeld?: SenderOptions['isHeld']
+  readonly mayRecord?: SenderOptions['mayRecord']
   /** The key is wrong: nothing can be delivered, and nothing more is sent. */
   readonly onUnauthorized: (error: SyncError) => void
   /** Called after each change with the bytes that are held of changes that stand nowhere but in the WAL. */
@@ -77,9 +78,9 @@ export class Dispatcher {
     this.#options = options
     this.#now = options.nowMs ?? (() => performance.now())
     const random = options.random ?? Math.random
-    const { client, delivery, beforeSend, isHeld, ledger, parking, events, logger } = options
+    const { client, delivery, beforeSend, isHeld, mayRecord, ledger, parking, events, logger } = options
     this.#sender = new Sender(
-      { client, settings: delivery, beforeSend, isHeld, logger, nowMs: this.#now, random },
+      { client, settings: delivery, beforeSend, isHeld, mayRecord, logger, nowMs: this.#now, random },
       {
         accepted: (lane, batch, requestId) => this.#outcomes.accepted(lane, batch, requestId),
         refused: (lane, slot, error, status) => this.#refused(lane, slot, error, status),

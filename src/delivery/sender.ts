@@ -17,6 +17,11 @@ export interface SenderOptions {
   readonly beforeSend: (lsn: bigint) => Promise<void> | null
   /** Whether nothing may be sent to a namespace yet; where that ends, {@link Sender.pumpSoon} is to be called. Default: none is. */
   readonly isHeld?: ((namespace: string) => boolean) | undefined
+  /**
+   * Whether an answer may be recorded: `false` where another process delivers by now, which may have sent something newer
+   * before the answer was read. Default: always.
+   */
+  readonly mayRecord?: (() => boolean | Promise<boolean>) | undefined
   readonly logger: Logger
   readonly nowMs: () => number
   readonly random: () => number
@@ -190,7 +195,7 @@ export class Sender {
     if (gate !== null) {
       await gate
       if (this.#halted) {
-        this.#returnUnsent(lane, batch)
+        this.#returnAll(lane, batch, { ambiguous: false })
         return
       }
     }
@@ -208,11 +213,12 @@ export class Sender {
       case 'accepted':
         lane.succeeded(startedMs)
         this.#limit.succeeded()
-        this.#events.accepted(lane, batch, outcome.answer.requestId)
+        if ((await this.#options.mayRecord?.()) === false) this.#returnAll(lane, batch, { ambiguous: true })
+        else this.#events.accepted(lane, batch, outcome.answer.requestId)
         break
       case 'retry': {
         if (request.signal.aborted) {
-          for (const slot of batch) this.#events.returned(lane, slot, { ambiguous: true })
+          this.#returnAll(lane, batch, { ambiguous: true })
           break
         }
         const { code } = outcome.error
@@ -222,7 +228,7 @@ export class Sender {
       }
       case 'unauthorized':
         this.#halted = true
-        for (const slot of batch) this.#events.returned(lane, slot, { ambiguous: false })
+        this.#returnAll(lane, batch, { ambiguous: false })
         if (!this.#unauthorized) this.#events.unauthorized(outcome.error)
         this.#unauthorized = true
         break
@@ -242,11 +248,11 @@ export class Sender {
 
   async #sendUnlessHalted(lane: Lane, batch: readonly ObjectSlot[]): Promise<void> {
     if (!this.#halted) await this.#send(lane, batch)
-    else this.#returnUnsent(lane, batch)
+    else this.#returnAll(lane, batch, { ambiguous: false })
   }
 
-  #returnUnsent(lane: Lane, batch: readonly ObjectSlot[]): void {
-    for (const slot of batch) this.#events.returned(lane, slot, { ambiguous: false })
+  #returnAll(lane: Lane, batch: readonly ObjectSlot[], options: { readonly ambiguous: boolean }): void {
+    for (const slot of batch) this.#events.returned(lane, slot, options)
   }
 
   #failed(

@@ -64,7 +64,7 @@ export interface Engine {
 
 export function openDispatcher(
   parts: Parts,
-  hooks: Pick<DispatchOptions, 'beforeSend' | 'onPendingBytes' | 'spill'>,
+  hooks: Pick<DispatchOptions, 'beforeSend' | 'mayRecord' | 'onPendingBytes' | 'spill'>,
 ): Dispatcher {
   const { client, settings, ledger, databases, sources, resolved, events, logger } = parts
   const dispatcher = new Dispatcher({

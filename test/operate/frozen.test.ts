@@ -7,7 +7,7 @@ import { soon } from '../support/soon.js'
 import { tcpProxy } from '../support/tcp-proxy.js'
 
 /** Two sidecars, the first with a way of its own to the API. */
-async function rig() {
+async function rig(capture: 'replication' | 'trigger') {
   const db = await createDatabase({ sql: 'CREATE TABLE products (id integer PRIMARY KEY, title text NOT NULL)' })
   onTestFinished(() => db.drop())
   const emulator = await startEmulator()
@@ -15,8 +15,7 @@ async function rig() {
   const api = await tcpProxy(emulator.url)
   onTestFinished(() => api.close())
   const directory = await writeConfig({
-    capture: 'replication',
-    slot: { name: db.name },
+    ...(capture === 'replication' ? { capture, slot: { name: db.name } } : { capture }),
     results: 'off',
     delivery: { retryBaseMs: 20, retryMaxMs: 500 },
     tables: { 'public.products': { namespace: 'products', fields: { title: true } } },
@@ -32,14 +31,17 @@ async function rig() {
     return sidecar
   }
   const first = start(api.url(emulator.url))
-  await first.waitFor(({ msg }) => msg === 'Replication has started')
+  const started = capture === 'replication' ? 'Replication has started' : 'Starting'
+  await first.waitFor(({ msg }) => msg === started)
+  await db.query(`INSERT INTO products VALUES (0, 'delivered')`)
+  await soon(() => expect(emulator.objects('products').size).toBe(1))
   /** Of the first one, which is frozen then. */
   const takeOver = async (): Promise<RunningCommand> => {
     first.kill('SIGSTOP')
     const second = start(emulator.url)
     await db.query('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [db.name])
-    await second.waitFor(({ msg }) => msg === 'Replication has started')
-    await db.query(`UPDATE products SET title = 'b'`)
+    await second.waitFor(({ msg }) => msg === started)
+    await db.query(`UPDATE products SET title = 'b' WHERE id = 1`)
     await soon(() => expect(titles().at(-1)).toBe('b'))
     return second
   }
@@ -47,7 +49,7 @@ async function rig() {
 }
 
 test('a sidecar that was frozen while its standby read the slot sends nothing of what it had in memory', async () => {
-  const { db, api, titles, first, takeOver } = await rig()
+  const { db, api, titles, first, takeOver } = await rig('replication')
   api.refuse()
   api.cut()
   await db.query(`INSERT INTO products VALUES (1, 'a')`)
@@ -60,7 +62,7 @@ test('a sidecar that was frozen while its standby read the slot sends nothing of
   api.heal()
   first.kill('SIGCONT')
   await first.waitFor(({ msg }) => msg.startsWith('Another process has taken the slot over'))
-  await db.query(`UPDATE products SET title = 'c'`)
+  await db.query(`UPDATE products SET title = 'c' WHERE id = 1`)
   await soon(() => expect(titles().at(-1)).toBe('c'))
   expect(titles()).toEqual([...before, 'c'])
   expect(first.logs().filter(({ code }) => code === 'SLOT_REPLACED')).toEqual([])
@@ -68,8 +70,11 @@ test('a sidecar that was frozen while its standby read the slot sends nothing of
   expect(await first.exited).toMatchObject({ code: 0 })
 })
 
-test('a request that was under way when its sidecar was frozen, and arrives late, is made good', async () => {
-  const { db, api, titles, first, takeOver } = await rig()
+test.each([
+  'replication',
+  'trigger',
+] as const)('a request that was under way when its sidecar was frozen, and arrives late, is made good (%s)', async (capture) => {
+  const { db, api, titles, first, takeOver } = await rig(capture)
   api.cut()
   api.delay(600_000)
   await db.query(`INSERT INTO products VALUES (1, 'a')`)

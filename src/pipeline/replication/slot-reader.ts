@@ -4,7 +4,7 @@ import { inspectSlot } from '../../capture/replication/slot.js'
 import { openWalStream, type WalStream, type WalStreamStatus } from '../../capture/replication/wal-stream.js'
 import type { WalConsumer } from '../../capture/replication/wal-stream-options.js'
 import type { DispatchCounts, Dispatcher } from '../../delivery/dispatch.js'
-import type { Arrival, DeferredKey, Ticket } from '../../delivery/ports.js'
+import type { Arrival, Ticket } from '../../delivery/ports.js'
 import type { SyncError } from '../../errors.js'
 import { partitions } from '../../ledger/leases.js'
 import type { Lsn } from '../../lsn.js'
@@ -16,6 +16,7 @@ import { withClient } from '../migrate.js'
 import { ParkedObjects } from '../parked-objects.js'
 import { followRequests } from '../results.js'
 import { Scanner } from '../scan/scanner.js'
+import { sendAgain } from '../send-again.js'
 import { walPosition } from '../wal-position.js'
 import { AckGate } from './ack-gate.js'
 import type { Doubts } from './doubts.js'
@@ -96,6 +97,7 @@ export class SlotReader {
         const covered = doubts.stream.cover(lsn)
         return covered === null ? lease.untilValid() : covered.then(() => lease.untilValid() ?? undefined)
       },
+      mayRecord: () => lease.untilValid()?.then(() => !lease.lost.aborted) ?? !lease.lost.aborted,
       onPendingBytes: () => this.#regulate(),
       spill: this.#spill,
     })
@@ -180,11 +182,13 @@ export class SlotReader {
     this.#lease.lost.addEventListener('abort', () => this.#displaced.abort(), { once: true })
     if (this.#lease.lost.aborted) this.#displaced.abort()
     await aborted(AbortSignal.any([signal, this.#displaced.signal]))
+    // A process that was frozen may be told to end before it learns that another one has taken over.
+    if (!this.#lease.valid) await this.#lease.renew()
 
     this.#heartbeat?.stop()
     stream.pause()
     await Promise.all([dirty.stop(), parked.stop(), scanner.stop(), results.stop()])
-    const underWay = this.#lease.lost.aborted ? this.#dispatcher.underWay() : []
+    const underWay = this.#displaced.signal.aborted || !this.#lease.valid ? this.#dispatcher.underWay() : []
     // Nothing is sent from here on. Before the lease lets go of what waits for it: it may be another process' by now.
     const stopped = this.#dispatcher.stop()
     this.#lease.end()
@@ -196,20 +200,7 @@ export class SlotReader {
     if (!inDoubt && !this.#displaced.signal.aborted) await this.#doubts.clear(changes.settledThrough)
     await stream.stop()
     if (!this.#displaced.signal.aborted) await this.#gate.close()
-    if (underWay.length > 0) await this.#mark(underWay)
-  }
-
-  /** What was under way when another process took over may have arrived, or have been recorded, after what that one sent. */
-  async #mark(deferred: readonly DeferredKey[]): Promise<void> {
-    const { ledger, signal, logger } = this.#parts
-    while (!signal.aborted) {
-      try {
-        return await ledger.record({ receipts: [], parked: [], unparked: [], deferred })
-      } catch (error) {
-        logger.warn('The ledger could not be written, trying again', { error })
-        await sleep(settledPollMs, undefined, { signal }).catch(() => {})
-      }
-    }
+    await sendAgain(this.#parts, underWay)
   }
 
   readonly #arrive = (arrival: Arrival): void => this.#dispatcher.arrive(arrival)

@@ -2,11 +2,12 @@ import type { DispatchCounts, Dispatcher } from '../../delivery/dispatch.js'
 import { LeaseStore } from '../../ledger/leases.js'
 import { DirtyKeys } from '../dirty-keys.js'
 import { noCounts, sumOfCounts } from '../dispatch-counts.js'
-import { type Engine, type EngineLoad, loadOf, openDispatcher, type Parts } from '../engine.js'
+import { aborted, type Engine, type EngineLoad, loadOf, openDispatcher, type Parts } from '../engine.js'
 import { LiveState } from '../live-state.js'
 import { ParkedObjects } from '../parked-objects.js'
 import { type Following, followRequests } from '../results.js'
 import { Scanner } from '../scan/scanner.js'
+import { sendAgain } from '../send-again.js'
 import { Leases } from './leases.js'
 
 /** A write may have marked a table; looking for marks costs two queries, so it is not done for each write. */
@@ -18,7 +19,7 @@ const scanLookMs = 250
  *
  * A worker that finds that it has lost a lease (it was stopped, or could not reach the database for too long) forgets all
  * that it has not sent, waits for the answers to what it has, and begins anew as another worker: the keys are still in
- * `dirty`.
+ * `dirty`. What was under way is sent once more, since it may have arrived after what the other worker sent.
  */
 export class WorkerEngine implements Engine {
   readonly state = new LiveState()
@@ -93,27 +94,25 @@ class Life {
   readonly #leases: Leases
   readonly #dirty: DirtyKeys
   readonly #scanner: Scanner
+  /** Aborted when a lease is another worker's. */
+  readonly #displaced = new AbortController()
   readonly #ended: Promise<void>
   #scanLook: NodeJS.Timeout | null = null
 
   constructor(parts: Parts) {
     const { databases, resolved, sources, logger, signal } = parts
     const { schema } = resolved
-    const over = new AbortController()
+    const displaced = this.#displaced.signal
     this.#parts = parts
-    this.#ended = new Promise((resolve) => {
-      const end = (): void => resolve()
-      if (signal.aborted) end()
-      signal.addEventListener('abort', end, { once: true })
-      over.signal.addEventListener('abort', end, { once: true })
-    })
+    this.#ended = aborted(AbortSignal.any([signal, displaced]))
     this.#leases = new Leases({
       store: new LeaseStore({ pool: databases.ledger, schema }),
       logger,
-      onLost: () => over.abort(),
+      onLost: () => this.#displaced.abort(),
     })
     this.#dispatcher = openDispatcher(parts, {
       beforeSend: () => this.#leases.untilValid(),
+      mayRecord: () => this.#leases.untilValid()?.then(() => !displaced.aborted) ?? !displaced.aborted,
       onPendingBytes: () => {},
     })
     this.#dirty = new DirtyKeys({
@@ -174,6 +173,7 @@ class Life {
     await this.#ended
     if (this.#scanLook !== null) clearTimeout(this.#scanLook)
     await this.#scanner.stop()
+    const underWay = this.#displaced.signal.aborted ? this.#dispatcher.underWay() : []
     // Nothing is sent from here on. Before the leases let go of what waits for one: it may be another worker's by now.
     const stopped = this.#dispatcher.stop()
     this.#leases.end()
@@ -186,5 +186,6 @@ class Life {
       // What was settled is settled; the keys are found unchanged, and the leases end by themselves.
       this.#parts.logger.warn('The keys that are settled could not be deleted, nor the leases given back', { error })
     }
+    await sendAgain(this.#parts, underWay)
   }
 }
