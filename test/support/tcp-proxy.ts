@@ -9,6 +9,8 @@ export interface TcpProxy {
   url(url: string): string
   /** Connections that are open through it. */
   connections(): number
+  /** Bytes that are late, in all directions. */
+  waitingBytes(): number
   /** Swallows everything in both directions and keeps the connections open: a peer that is gone without a word. */
   blackHole(): void
   /** The same for those of the connections open now that are chosen. */
@@ -41,6 +43,7 @@ export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
   const links = new Set<Link>()
   let mode: 'open' | 'black-hole' | 'refuse' = 'open'
   let delayMs = 0
+  let allWaitingBytes = 0
   let bytesPerSecond = Number.POSITIVE_INFINITY
   let hurry = new AbortController()
   // Each chunk that is late listens.
@@ -71,9 +74,11 @@ export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
     from.on('data', (chunk) => {
       if (link.swallows) return
       waitingBytes += chunk.length
+      allWaitingBytes += chunk.length
       if (waitingBytes > mostWaitingBytes) from.pause()
       later(() => {
         waitingBytes -= chunk.length
+        allWaitingBytes -= chunk.length
         if (waitingBytes <= mostWaitingBytes && !to.writableNeedDrain) from.resume()
         if (!to.destroyed && !to.write(chunk)) {
           from.pause()
@@ -109,6 +114,7 @@ export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
       return through.href
     },
     connections: () => links.size,
+    waitingBytes: () => allWaitingBytes,
     blackHole() {
       mode = 'black-hole'
       for (const link of links) link.swallows = true
