@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ResolvedSync } from './config/resolved.js'
 import { SafetyKitClient } from './delivery/client.js'
-import type { DispatchCounts } from './delivery/dispatch.js'
+import type { DispatchCounts } from './delivery/dispatch-options.js'
 import { ObjectStorage } from './delivery/import/storage.js'
 import { temporaryDirectory } from './environment.js'
 import { isSyncError } from './errors.js'

@@ -1,4 +1,4 @@
-import type { DispatchCounts } from '../delivery/dispatch.js'
+import type { DispatchCounts } from '../delivery/dispatch-options.js'
 
 export const noCounts: DispatchCounts = {
   requests: 0,

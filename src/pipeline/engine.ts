@@ -1,6 +1,7 @@
 import type { ResolvedSync } from '../config/resolved.js'
 import type { ClientOptions, SafetyKitClient } from '../delivery/client.js'
-import { type DispatchCounts, Dispatcher, type DispatchOptions } from '../delivery/dispatch.js'
+import { Dispatcher } from '../delivery/dispatch.js'
+import type { DispatchCounts, DispatchOptions } from '../delivery/dispatch-options.js'
 import type { SyncError } from '../errors.js'
 import type { EventSink } from '../events.js'
 import type { Ledger } from '../ledger/ledger.js'

@@ -1,4 +1,4 @@
-import type { DispatchCounts } from '../delivery/dispatch.js'
+import type { DispatchCounts } from '../delivery/dispatch-options.js'
 import type { ChangeCounts } from './change-counts.js'
 import type { EngineLoad } from './engine.js'
 

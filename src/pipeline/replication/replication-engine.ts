@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mayPass } from '../../database-errors.js'
-import type { DispatchCounts } from '../../delivery/dispatch.js'
+import type { DispatchCounts } from '../../delivery/dispatch-options.js'
 import { noCounts, sumOfCounts } from '../dispatch-counts.js'
 import type { Engine, EngineLoad, Parts } from '../engine.js'
 import { LiveState } from '../live-state.js'

@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { LogicalMessage } from '../../capture/replication/pgoutput-messages.js'
 import { inspectSlot } from '../../capture/replication/slot.js'
 import { openWalStream, type WalStream, type WalStreamStatus } from '../../capture/replication/wal-stream.js'
 import type { WalConsumer } from '../../capture/replication/wal-stream-options.js'
-import type { DispatchCounts, Dispatcher } from '../../delivery/dispatch.js'
+import type { Dispatcher } from '../../delivery/dispatch.js'
+import type { DispatchCounts } from '../../delivery/dispatch-options.js'
 import type { Arrival, Ticket } from '../../delivery/ports.js'
 import type { SyncError } from '../../errors.js'
 import { partitions } from '../../ledger/leases.js'
@@ -17,17 +17,15 @@ import { ParkedObjects } from '../parked-objects.js'
 import { followRequests } from '../results.js'
 import { Scanner } from '../scan/scanner.js'
 import { sendAgain } from '../send-again.js'
-import { walPosition } from '../wal-position.js'
 import { AckGate } from './ack-gate.js'
 import type { Doubts } from './doubts.js'
+import { Intake } from './intake.js'
 import { isLost, mendSlot } from './mend-slot.js'
 import type { SlotLease } from './slot-lease.js'
 import { Spill } from './spill.js'
+import { untilSettled } from './until-settled.js'
 import { WalChanges } from './wal-changes.js'
 import { messagePrefix, WalHeartbeat } from './wal-heartbeat.js'
-
-/** Between two looks whether the WAL is settled as far as a scan needs it. */
-const settledPollMs = 100
 
 const allPartitions = { partitions: Array.from({ length: partitions }, (_, number) => number), wanting: false }
 const noPartitions = { partitions: [], wanting: false }
@@ -54,12 +52,12 @@ export class SlotReader {
   readonly #dispatcher: Dispatcher
   readonly #spill: Spill
   readonly #changes: WalChanges
+  readonly #intake: Intake
   /** Aborted when the slot is another process' own. */
   readonly #displaced = new AbortController()
   #stream: WalStream | null = null
   #heartbeat: WalHeartbeat | null = null
   #dirty: DirtyKeys | null = null
-  #paused = false
   #mending = false
   readonly #reconnectsBefore: number
   readonly #spilledBefore: number
@@ -72,6 +70,7 @@ export class SlotReader {
     this.#doubts = doubts
     this.#reconnectsBefore = state.counts.reconnects
     this.#spilledBefore = state.counts.spilledKeys
+    this.#intake = new Intake({ maxPendingBytes: resolved.maxPendingBytes, stream: () => this.#stream })
     this.#gate = new AckGate({
       db: databases.source,
       ledger,
@@ -171,7 +170,10 @@ export class SlotReader {
       sources,
       // Whoever reads from the slot is alone.
       lease: { acquire: async () => true, holds: () => this.#lease.valid, release: async () => {} },
-      before: (_, scanSignal) => this.#untilSettled(scanSignal),
+      before: (_, scanSignal) => {
+        const isMending = (): boolean => this.#mending
+        return untilSettled({ changes, db: databases.source, isMending }, scanSignal)
+      },
       onKeys: () => dirty.wake(),
       everyMs: resolved.scan.everyMs,
       changes: this.#parts.changes,
@@ -236,21 +238,9 @@ export class SlotReader {
     const { resolved, databases, process, logger } = this.#parts
     const { everyMs, deadlineMs } = resolved.heartbeat
     if (everyMs === null) return null
-    const isPaused = (): boolean => this.#paused
+    const isPaused = (): boolean => this.#intake.isPaused
     const state = this.#state
     return new WalHeartbeat({ db: databases.source, everyMs, deadlineMs, process, stream, isPaused, state, logger })
-  }
-
-  /** A row that a scan reads must be newer than all that is under way. */
-  async #untilSettled(signal: AbortSignal): Promise<void> {
-    const changes = this.#changes
-    const position = await walPosition(this.#parts.databases.source)
-    // What is written before a new slot is there is not settled by anything: only a row that is read after that is new enough.
-    const isSettled = (): boolean =>
-      !this.#mending && changes.unsettledBefore === 0 && changes.settledThrough >= position
-    while (!isSettled() && !signal.aborted) {
-      await sleep(settledPollMs, undefined, { signal, ref: false }).catch(() => {})
-    }
   }
 
   /** A slot that is lost is made anew, and what was missed is found by scans. */
@@ -304,18 +294,10 @@ export class SlotReader {
     }
   }
 
-  /** Promise 6: above the budget the socket is not read; below half of it, it is again. */
   #regulate(): void {
-    const { maxPendingBytes } = this.#parts.resolved
     const bytes = this.#dispatcher.walBytes + this.#spill.bytes
     this.#state.counts.spilledKeys = this.#spilledBefore + this.#spill.keys
-    if (!this.#paused && bytes > maxPendingBytes) {
-      this.#paused = true
-      this.#stream?.pause()
-    } else if (this.#paused && bytes < maxPendingBytes / 2) {
-      this.#paused = false
-      this.#stream?.resume()
-    }
+    this.#intake.regulate(bytes)
     // Drained: what is confirmed need not wait for the timer.
     if (bytes === 0) this.#stream?.flushAcks()
   }

@@ -1,4 +1,5 @@
-import type { DispatchCounts, Dispatcher } from '../../delivery/dispatch.js'
+import type { Dispatcher } from '../../delivery/dispatch.js'
+import type { DispatchCounts } from '../../delivery/dispatch-options.js'
 import { LeaseStore } from '../../ledger/leases.js'
 import { DirtyKeys } from '../dirty-keys.js'
 import { noCounts, sumOfCounts } from '../dispatch-counts.js'
