@@ -181,7 +181,7 @@ function startLoad(): { stop(): Promise<void> } {
   const running = (async () => {
     for (let write = 0; !stopped; write += 1) {
       await db.query(statements[write % statements.length] ?? '', [1 + Math.floor(Math.random() * total * 1.01)])
-      if (write % 3 === 0) await sleep(3)
+      await sleep(10)
     }
   })()
   return {
