@@ -9,7 +9,8 @@ Writes N rows a second (default: 5,000) into a table that the sidecar reads from
 Half of its maximum is what is meant: half of the rate that "npm run bench -- drain" gives on the same machine.
 
 Flat is: over the last two thirds of the time, a straight line through the figures rises by less than a tenth of their mean
-(of the delay: by less than 5 ms), or falls.`
+(of the delay: by less than 5 ms), or falls. "waits" is the share of the time in
+which the sidecar was ready to run and another process had the processor: a busy machine shows there, and in the delay.`
 
 const { values } = parseArgs({
   options: {
@@ -21,10 +22,16 @@ const { values } = parseArgs({
 
 interface Sample {
   readonly seconds: number
+  /** Written so far. */
+  readonly rows: number
   readonly residentMb: number
   readonly handles: number
   readonly delayMs: number
+  /** WAL that the slot holds back. */
+  readonly lagMb: number
+  /** Seconds of the processor that it had so far, and that it waited for it. */
   readonly cpu: number
+  readonly waits: number
 }
 
 /** A hundred transactions of the rate a second, as far as the server takes them. */
@@ -45,6 +52,7 @@ async function soak(minutes: number, perSecond: number): Promise<Sample[]> {
     const began = performance.now()
     const seconds = (): number => (performance.now() - began) / 1000
     let stopped = false
+    let written = 0
     const writing = (async () => {
       const each = Math.max(1, Math.round(perSecond / 100))
       for (let n = 0; !stopped; n += each) {
@@ -54,11 +62,20 @@ async function soak(minutes: number, perSecond: number): Promise<Sample[]> {
         const from = (n % 1_000_000) + 1
         await stage.db.query(`${rows(String(from), String(from + each - 1))}
           ON CONFLICT (id) DO UPDATE SET price = products.price + 1`)
+        written += each
       }
     })()
     while (seconds() < minutes * 60) {
       await sleep(1_000)
-      samples.push({ seconds: seconds(), cpu: cpuSeconds(pid), ...looks(pid), delayMs: await eventLoopDelayMs(port) })
+      const told = await metrics(port)
+      samples.push({
+        seconds: seconds(),
+        rows: written,
+        cpu: cpuSeconds(pid),
+        waits: waitSeconds(pid),
+        ...looks(pid),
+        ...told,
+      })
     }
     stopped = true
     await writing
@@ -78,10 +95,17 @@ function looks(pid: number): { readonly residentMb: number; readonly handles: nu
   }
 }
 
-/** The 99th percentile since the sidecar was asked last. */
-async function eventLoopDelayMs(port: number): Promise<number> {
+/** Seconds for which the main thread was ready to run and did not. */
+function waitSeconds(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e9
+}
+
+/** The delay is the 99th percentile since the sidecar was asked last. */
+async function metrics(port: number): Promise<{ readonly delayMs: number; readonly lagMb: number }> {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
-  return Number(/^\w*eventloop_lag_p99_seconds(?:\{.*\})? ([\d.e+-]+)$/m.exec(text)?.[1]) * 1000
+  const value = (name: string): number =>
+    Number(new RegExp(`^\\w*${name}(?:\\{.*\\})? ([\\d.e+-]+)$`, 'm').exec(text)?.[1])
+  return { delayMs: value('eventloop_lag_p99_seconds') * 1000, lagMb: value('slot_lag_bytes') / 2 ** 20 }
 }
 
 const mean = (of: readonly number[]): number => of.reduce((sum, one) => sum + one, 0) / of.length
@@ -94,25 +118,26 @@ function slope(x: readonly number[], y: readonly number[]): number {
 }
 
 function show(samples: readonly Sample[]): boolean {
-  console.log('  minute  resident MiB  handles  event loop p99 ms  processor')
+  const columns = ['minute', 'rows/s', 'resident MiB', 'handles', 'event loop p99 ms', 'lag MiB', 'processor', 'waits']
+  console.log(`  ${columns.join('  ')}`)
   for (let minute = 0; minute * 60 < (samples.at(-1)?.seconds ?? 0); minute += 1) {
     const within = samples.filter(({ seconds }) => Math.floor(seconds / 60) === minute)
     const [first, last] = [within[0], within.at(-1)]
     if (first === undefined || last === undefined || first === last) continue
+    const perSecond = (of: (sample: Sample) => number): number =>
+      (of(last) - of(first)) / (last.seconds - first.seconds)
+    const meanOf = (of: (sample: Sample) => number): number => mean(within.map(of))
     const cells = [
-      minute.toFixed(0).padStart(8),
-      mean(within.map(({ residentMb }) => residentMb))
-        .toFixed(0)
-        .padStart(14),
-      mean(within.map(({ handles }) => handles))
-        .toFixed(1)
-        .padStart(9),
-      mean(within.map(({ delayMs }) => delayMs))
-        .toFixed(1)
-        .padStart(19),
-      `${(((last.cpu - first.cpu) / (last.seconds - first.seconds)) * 100).toFixed(0)} %`.padStart(11),
+      `${minute}`,
+      perSecond(({ rows }) => rows).toFixed(0),
+      meanOf(({ residentMb }) => residentMb).toFixed(0),
+      meanOf(({ handles }) => handles).toFixed(1),
+      meanOf(({ delayMs }) => delayMs).toFixed(1),
+      meanOf(({ lagMb }) => lagMb).toFixed(1),
+      `${(perSecond(({ cpu }) => cpu) * 100).toFixed(0)} %`,
+      `${(perSecond(({ waits }) => waits) * 100).toFixed(0)} %`,
     ]
-    console.log(cells.join(''))
+    console.log(`  ${cells.map((cell, index) => cell.padStart(columns[index]?.length ?? 0)).join('  ')}`)
   }
   const settled = samples.filter((_, index) => index >= samples.length / 3)
   const x = settled.map(({ seconds }) => seconds)
