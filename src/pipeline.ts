@@ -155,6 +155,7 @@ class RunningPipeline implements Pipeline {
         ledger: opened.ledger,
         retry: { baseMs: resolved.delivery.retryBaseMs, maxMs: resolved.delivery.retryMaxMs },
         signal,
+        onFailure: (error) => this.#fail(error),
         logger,
       }),
       proxy,
@@ -166,7 +167,6 @@ class RunningPipeline implements Pipeline {
     }
     this.#engine =
       resolved.capture === 'replication' ? new ReplicationEngine(this.#parts) : new WorkerEngine(this.#parts)
-    this.#parts.settings.done.catch((error: unknown) => this.#fail(error))
     this.done = this.#run()
     // The command listens to `done`; a library user may not, and must not die of it.
     this.done.catch(() => {})
@@ -202,7 +202,7 @@ class RunningPipeline implements Pipeline {
     const storage = new ObjectStorage({ proxy })
     const alive = setInterval(() => {}, 60_000)
     try {
-      await Promise.race([this.#parts.settings.done, aborted(request.signal)])
+      await Promise.race([this.#parts.settings.ensure(), aborted(request.signal)])
       const spoolDirectory = this.#parts.resolved.import.spoolDirectory ?? temporaryDirectory()
       const onKeys = (): void => this.#engine.wake()
       return await new Backfill({ parts: this.#parts, storage, spoolDirectory, onKeys }).run(request)

@@ -13,6 +13,8 @@ interface PushOptions {
   readonly ledger: Pick<Ledger, 'pushedSettings' | 'recordSettings'>
   readonly retry: { readonly baseMs: number; readonly maxMs: number }
   readonly signal: AbortSignal
+  /** Told of a `SyncError`: `API_UNAUTHORIZED`, or `API_REJECTED` where the API refuses the settings themselves. */
+  readonly onFailure: (error: unknown) => void
   readonly logger: Logger
 }
 
@@ -21,29 +23,44 @@ interface PushOptions {
  * Waits for an API that is away, each namespace by itself, until `signal` says otherwise.
  */
 export class SettingsPush {
-  /**
-   * Resolves once all are pushed, or `signal` is aborted; rejects with a `SyncError`: `API_UNAUTHORIZED`, or `API_REJECTED`
-   * where the API refuses the settings themselves. Nobody has to listen.
-   */
-  readonly done: Promise<void>
   readonly #options: PushOptions
-  readonly #waiting: Set<string>
+  /** `null` before it has begun. */
+  #waiting: Set<string> | null = null
+  #pass: Promise<void> | null = null
+  #superseded = new AbortController()
   readonly #listeners = new Set<() => void>()
 
   constructor(options: PushOptions) {
     this.#options = options
-    this.#waiting = new Set(options.schemas.map(({ namespace }) => namespace))
-    this.done = this.#run()
-    this.done.catch(() => {})
   }
 
-  /** Namespaces whose settings are not pushed yet: nothing may be sent to them. */
+  /** Namespaces whose settings are still to be pushed: nothing may be sent to them. Empty before it has begun. */
   get waiting(): readonly string[] {
-    return [...this.#waiting]
+    return [...(this.#waiting ?? [])]
   }
 
   isPushed(namespace: string): boolean {
-    return !this.#waiting.has(namespace)
+    return this.#waiting?.has(namespace) === false
+  }
+
+  /** Looks what is to be pushed: at first, and again where another process has delivered, perhaps with another mapping. */
+  begin(): void {
+    this.#superseded.abort()
+    this.#superseded = new AbortController()
+    const { schemas, signal, onFailure } = this.#options
+    const waiting = new Set(schemas.map(({ namespace }) => namespace))
+    this.#waiting = waiting
+    this.#pass = this.#run(waiting, AbortSignal.any([signal, this.#superseded.signal]))
+    this.#pass.catch(onFailure)
+  }
+
+  /** Begins where that is still to be done. Resolves once all are pushed, or `signal` is aborted; rejects as `onFailure` is told. */
+  async ensure(): Promise<void> {
+    if (this.#pass === null) this.begin()
+    for (let pass: Promise<void> | null = null; pass !== this.#pass; ) {
+      pass = this.#pass
+      await pass
+    }
   }
 
   /** Called with each namespace that may be sent to from then on. */
@@ -51,31 +68,34 @@ export class SettingsPush {
     this.#listeners.add(listener)
   }
 
-  async #run(): Promise<void> {
-    const { schemas, ledger, signal } = this.#options
+  async #run(waiting: Set<string>, signal: AbortSignal): Promise<void> {
+    const { schemas, ledger } = this.#options
     const stopped = new Promise<null>((resolve) => {
       signal.addEventListener('abort', () => resolve(null), { once: true })
     })
-    const pushed = await this.#untilItWorks(() => ledger.pushedSettings())
+    const pushed = await this.#untilItWorks(() => ledger.pushedSettings(), signal)
     await Promise.all(
       schemas.map(async (schema) => {
         const { namespace, fingerprint } = schema
-        if (pushed?.get(namespace) !== fingerprint && !(await this.#push(schema, stopped))) return
-        this.#waiting.delete(namespace)
+        if (pushed?.get(namespace) !== fingerprint && !(await this.#push(schema, { stopped, signal }))) return
+        waiting.delete(namespace)
         for (const listener of this.#listeners) listener()
       }),
     )
   }
 
   /** Returns `false` where it was stopped before. */
-  async #push({ namespace, schema, fingerprint }: NamespaceSchema, stopped: Promise<null>): Promise<boolean> {
-    const { client, ledger, retry, signal, logger } = this.#options
+  async #push(
+    { namespace, schema, fingerprint }: NamespaceSchema,
+    { stopped, signal }: { readonly stopped: Promise<null>; readonly signal: AbortSignal },
+  ): Promise<boolean> {
+    const { client, ledger, retry, logger } = this.#options
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       // Pushing them twice does no harm, so a stop need not wait for an API that does not answer.
       const outcome = await Promise.race([client.putSettings(namespace, schema), stopped])
       if (outcome === null) return false
       if (outcome.kind === 'accepted') {
-        await this.#untilItWorks(() => ledger.recordSettings(namespace, fingerprint))
+        await this.#untilItWorks(() => ledger.recordSettings(namespace, fingerprint), signal)
         logger.info('The settings of a namespace were pushed', { namespace, fields: Object.keys(schema).length })
         return true
       }
@@ -96,8 +116,8 @@ export class SettingsPush {
   }
 
   /** `null` where it was stopped before it worked. */
-  async #untilItWorks<T>(query: () => Promise<T>): Promise<T | null> {
-    const { retry, signal, logger } = this.#options
+  async #untilItWorks<T>(query: () => Promise<T>, signal: AbortSignal): Promise<T | null> {
+    const { retry, logger } = this.#options
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       try {
         return await query()

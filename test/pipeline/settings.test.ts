@@ -35,6 +35,25 @@ test('the settings of a namespace are pushed at start when they changed, before 
   expect(row).toMatchObject({ namespace: 'products', fingerprint: expect.any(String) })
 })
 
+test('a standby pushes the settings of its own mapping when it takes over, and not before', async () => {
+  const rig = await rigForTest({ sql, tables, start: false })
+  const first = await rig.start()
+  await rig.caughtUp()
+  const changed = mapped({ title: { display_hint: { type: 'subtitle' } }, price: true })
+  const second = await rig.start({ tables: changed })
+  await soon(() => expect(second.state.phase).toBe('standby'))
+  await rig.db.query("INSERT INTO products VALUES (1, 'a', 1)")
+  await rig.caughtUp()
+  expect(rig.emulator.settings('products')).toMatchObject({ title: { display_hint: { type: 'title' } } })
+  expect(second.measures().unpushed).toEqual([])
+
+  await first.stop()
+  await rig.db.query('UPDATE products SET price = 2')
+  await soon(() => expect(rig.sent('products')).toMatchObject({ 1: { price: 2 } }))
+  expect(rig.emulator.settings('products')).toMatchObject({ title: { display_hint: { type: 'subtitle' } } })
+  expect(rig.emulator.settingsCalls()).toBe(2)
+})
+
 test('settings that the API refuses stop the start with its words, and no data is sent', async () => {
   const rig = await rigForTest({ sql, tables, start: false })
   const fault = rig.emulator.faults.add({

@@ -58,7 +58,7 @@ export class ReplicationEngine implements Engine {
   }
 
   async #takeOver(): Promise<void> {
-    const { databases, resolved, signal, logger } = this.#parts
+    const { databases, resolved, settings, signal, logger } = this.#parts
     const onBusy = (): void => this.state.enter('standby')
     await untilSlotIsFree({ db: databases.source, slot: resolved.slot.name, onBusy, signal, logger })
     if (signal.aborted) return
@@ -69,6 +69,8 @@ export class ReplicationEngine implements Engine {
       logger,
     })
     if (!(await lease.acquire({ onBusy, signal }))) return
+    // Not before: until now another process has delivered, with the settings of its own mapping.
+    settings.begin()
     try {
       await this.#read(lease)
     } finally {

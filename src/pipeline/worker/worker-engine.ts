@@ -62,7 +62,7 @@ export class WorkerEngine implements Engine {
     const { settings, signal } = this.#parts
     try {
       // Keys cost nothing while they wait in `dirty`: none is taken up before it may be sent.
-      await settings.done
+      await settings.ensure()
       if (signal.aborted) return
       this.state.enter('working')
       await this.#work()
