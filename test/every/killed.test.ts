@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { startEmulator } from '../../src/emulator/index.js'
 import { createDatabase } from '../support/postgres.js'
-import { runCommand, startSidecar, writeConfig } from '../support/sidecar.js'
+import { killedSidecar, runCommand, startSidecar, writeConfig } from '../support/sidecar.js'
 import { soon } from '../support/soon.js'
 
 test('killed with SIGKILL under load, every version still comes, in order: some of them twice, none after a later one was recorded', async () => {
@@ -34,15 +34,7 @@ test('killed with SIGKILL under load, every version still comes, in order: some 
       }
     })()
     const moments: number[] = []
-    for (let kill = 0; kill < 5; kill += 1) {
-      const sidecar = startSidecar(options)
-      await sidecar.waitFor((line) => line.msg === 'Replication has started')
-      const moment = Math.round(Math.random() * 500)
-      moments.push(moment)
-      await sleep(moment)
-      sidecar.kill('SIGKILL')
-      await sidecar.exited
-    }
+    for (let kill = 0; kill < 5; kill += 1) moments.push(await killedSidecar(options, 500))
     stopped = true
     await load
     const sidecar = startSidecar(options)

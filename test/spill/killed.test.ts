@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Emulator, startEmulator } from '../../src/emulator/index.js'
 import { createDatabase, type TestDatabase } from '../support/postgres.js'
-import { type ConfigDirectory, runCommand, startSidecar, writeConfig } from '../support/sidecar.js'
+import { type ConfigDirectory, killedSidecar, runCommand, startSidecar, writeConfig } from '../support/sidecar.js'
 import { soon } from '../support/soon.js'
 
 let db: TestDatabase
@@ -57,13 +57,7 @@ test('killed with SIGKILL in the middle of spills, it loses nothing, whatever th
     ).entries()) {
       emulator.faults.add({ when: { path: 'add', probability: 0.6, seed: kill * 10 + index }, do: how })
     }
-    const sidecar = startSidecar({ cwd: directory.dir, env: env() })
-    await sidecar.waitFor((line) => line.msg === 'Replication has started')
-    const moment = Math.round(Math.random() * 1_200)
-    moments.push(moment)
-    await sleep(moment)
-    sidecar.kill('SIGKILL')
-    await sidecar.exited
+    moments.push(await killedSidecar({ cwd: directory.dir, env: env() }, 1_200))
     emulator.faults.clear()
   }
   stopped = true

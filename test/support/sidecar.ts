@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -164,6 +165,20 @@ export async function runCommand(args: readonly string[], options: CommandOption
 /** Starts `safetykit-sync run`, the sidecar. */
 export function startSidecar(options: CommandOptions & { readonly args?: readonly string[] }): RunningCommand {
   return startCommand(['run', ...(options.args ?? [])], options)
+}
+
+/**
+ * Starts a sidecar that reads the slot, and kills it with SIGKILL within so long after that.
+ * @returns the moment, in ms.
+ */
+export async function killedSidecar(options: CommandOptions, withinMs: number): Promise<number> {
+  const sidecar = startSidecar(options)
+  await sidecar.waitFor((line) => line.msg === 'Replication has started')
+  const moment = Math.round(Math.random() * withinMs)
+  await sleep(moment)
+  sidecar.kill('SIGKILL')
+  await sidecar.exited
+  return moment
 }
 
 export interface ConfigDirectory {
