@@ -10,7 +10,7 @@
  * | `DATABASE_UNFIT` | Postgres is reached but cannot serve: `wal_level`, a missing right, a full set of slots. |
  * | `SLOT_MISSING` | The replication slot does not exist: run `safetykit-sync migrate`. |
  * | `SLOT_IN_USE` | Another process reads from the slot. |
- * | `SLOT_LOST` | The server has invalidated the slot: changes since `confirmed_flush_lsn` are gone. |
+ * | `SLOT_LOST` | The server has invalidated the slot, or it is older than its publication: changes since `confirmed_flush_lsn` are gone. |
  * | `SLOT_REPLACED` | Someone else has advanced the slot or made it anew: what lies between was not delivered. |
  * | `SLOT_FOREIGN` | The slot exists with another plugin, of another database, or is physical. |
  * | `PUBLICATION_UNFIT` | The publication is missing or does not fit the mapping: run `safetykit-sync migrate`. |

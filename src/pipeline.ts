@@ -14,6 +14,7 @@ import { namespaceSchemas } from './mapping/settings.js'
 import type { Meter } from './meter.js'
 import { Backfill } from './pipeline/backfill/backfill.js'
 import type { BackfillReport, BackfillRequest } from './pipeline/backfill/report.js'
+import { CaptureWatch } from './pipeline/capture-watch.js'
 import { type ChangeCounts, noChanges } from './pipeline/change-counts.js'
 import { checkReadable } from './pipeline/check-readable.js'
 import { openDatabases } from './pipeline/databases.js'
@@ -132,6 +133,7 @@ class RunningPipeline implements Pipeline {
   readonly done: Promise<void>
   readonly #parts: Parts
   readonly #engine: Engine
+  readonly #captureWatch: CaptureWatch
   readonly #changes: ChangeCounts = noChanges()
   readonly #stopping = new AbortController()
   readonly #options: PipelineOptions
@@ -167,6 +169,7 @@ class RunningPipeline implements Pipeline {
     }
     this.#engine =
       resolved.capture === 'replication' ? new ReplicationEngine(this.#parts) : new WorkerEngine(this.#parts)
+    this.#captureWatch = new CaptureWatch({ ...opened, resolved, logger })
     this.done = this.#run()
     // The command listens to `done`; a library user may not, and must not die of it.
     this.done.catch(() => {})
@@ -186,7 +189,8 @@ class RunningPipeline implements Pipeline {
     const error = this.#failure?.error
     const failure = error === undefined ? null : isSyncError(error) ? error.code : 'INTERNAL'
     const unpushed = this.#parts.settings.waiting
-    return { dispatched, ...load, changes: this.#changes, misfits, unpushed, failure }
+    const { uncaptured } = this.#captureWatch
+    return { dispatched, ...load, changes: this.#changes, misfits, uncaptured, unpushed, failure }
   }
 
   wake(): void {
@@ -243,6 +247,7 @@ class RunningPipeline implements Pipeline {
       this.#failure ??= { error }
     }
     clearInterval(misfits)
+    await this.#captureWatch.stop()
     await this.#parts.client.destroy()
     if (this.state.phase !== 'stopped') this.#engine.state.enter('stopped')
     await heartbeat.stop()

@@ -22,6 +22,7 @@ export interface Finding {
     | 'ledger-unreachable'
     | 'settings-not-pushed'
     | 'mapping-misfit'
+    | 'not-captured'
     | 'trouble'
     | EnginePhase
   /** One sentence, without values of rows. */
@@ -39,6 +40,8 @@ export interface HealthFacts {
   readonly ledgerUp: boolean | null
   /** Tables that their mapping does not fit. */
   readonly misfits: readonly string[]
+  /** Tables whose changes are not captured. */
+  readonly uncaptured: readonly string[]
   /** Namespaces whose settings are not pushed yet. */
   readonly unpushed: readonly string[]
 }
@@ -54,11 +57,12 @@ const notWorking: Readonly<Partial<Record<EnginePhase, string>>> = {
 /**
  * Whether a process does its work. An API that is away does not count against it: what cannot be delivered is kept, as it
  * should be, and no other process would do better. The same holds for a mapping that no longer fits its table: the keys
- * wait, the other tables are served, and it takes a person to mend it. Both are warnings. Only where it has never got
- * through, because the settings of a namespace are to be pushed first, has it not begun its work.
+ * wait, the other tables are served, and it takes a person to mend it; and for a table whose changes are no longer
+ * captured. All of these are warnings. Only where it has never got through, because the settings of a namespace are to be
+ * pushed first, has it not begun its work.
  */
 export function readiness(facts: HealthFacts): Readiness {
-  const { startedAt, state, stopping, failure, ledgerUp, misfits, unpushed } = facts
+  const { startedAt, state, stopping, failure, ledgerUp, misfits, uncaptured, unpushed } = facts
   const phase = state?.phase ?? 'starting'
   const trouble = state?.trouble ?? null
   const reasons: Finding[] = []
@@ -82,6 +86,10 @@ export function readiness(facts: HealthFacts): Readiness {
   if (misfits.length > 0) {
     const tables = misfits.join(', ')
     warnings.push({ code: 'mapping-misfit', message: `The mapping does not fit its table; its keys wait: ${tables}.` })
+  }
+  if (uncaptured.length > 0) {
+    const message = `Changes of these tables are not captured; run safetykit-sync migrate: ${uncaptured.join(', ')}.`
+    warnings.push({ code: 'not-captured', message })
   }
   const since = (state?.since ?? startedAt).toISOString()
   return { ready: reasons.length === 0, phase, since, standby: phase === 'standby', reasons, warnings }

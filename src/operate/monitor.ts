@@ -93,6 +93,7 @@ export class Monitor {
       failure: measures?.failure ?? null,
       ledgerUp,
       misfits: measures?.misfits ?? [],
+      uncaptured: measures?.uncaptured ?? [],
       unpushed: measures?.unpushed ?? [],
     })
   }

@@ -8,6 +8,8 @@ export interface Measures extends EngineLoad {
   readonly changes: Readonly<ChangeCounts>
   /** Tables that their mapping does not fit at present, `schema.table`; their keys wait in `dirty`. */
   readonly misfits: readonly string[]
+  /** Tables, `schema.table`, whose changes are not captured: their triggers or their place in the publication are gone. */
+  readonly uncaptured: readonly string[]
   /** Namespaces whose settings could not be pushed yet: nothing is sent to them. */
   readonly unpushed: readonly string[]
   /** The code of the error that it is ending with; `null` where it does not. */

@@ -16,6 +16,7 @@ const facts = (phase: EnginePhase, more: Partial<HealthFacts> = {}): HealthFacts
   failure: null,
   ledgerUp: true,
   misfits: [],
+  uncaptured: [],
   unpushed: [],
   ...more,
 })
@@ -35,12 +36,18 @@ describe('readiness', () => {
   })
 
   it('names every reason, and what is only a warning apart from them', () => {
-    const worst = { stopping: true, failure: 'API_UNAUTHORIZED', ledgerUp: false, misfits: ['public.products'] }
+    const worst = {
+      stopping: true,
+      failure: 'API_UNAUTHORIZED',
+      ledgerUp: false,
+      misfits: ['public.products'],
+      uncaptured: ['public.shops'],
+    }
     const answer = readiness(facts('spilling', worst))
     expect(answer.ready).toBe(false)
     expect(codes(answer)).toEqual({
       reasons: ['failed', 'stopping', 'ledger-unreachable'],
-      warnings: ['spilling', 'mapping-misfit'],
+      warnings: ['spilling', 'mapping-misfit', 'not-captured'],
     })
     const misfit = readiness(facts('streaming', { misfits: ['public.products'], ledgerUp: null }))
     expect(misfit).toMatchObject({ ready: true, warnings: [{ message: expect.stringContaining('public.products') }] })

@@ -74,6 +74,7 @@ it('tells what came in, what became of it, how the API answered, and how far beh
       safetykit_slots_recreated_total: 0,
       safetykit_spilled_keys_total: 0,
       safetykit_mapping_misfits: 0,
+      safetykit_uncaptured_tables: 0,
     }
     expect(Object.fromEntries(Object.keys(expected).map((name) => [name, series.get(name)]))).toEqual(expected)
   })

@@ -57,14 +57,15 @@ export async function diagnoseStreamError(
     }
     if (error.code === 'SLOT_MISSING' && rows[0].published === false) {
       return new SyncError('PUBLICATION_UNFIT', `The publication "${publication}" does not exist`, {
-        hint: 'Run `safetykit-sync migrate`; what was written in between is sent when it changes again.',
+        hint: 'Run `safetykit-sync migrate`; what was written in between is found by a scan.',
         cause: error,
       })
     }
     if (error.code === 'SLOT_MISSING' && started) {
       // The server looks the publication up as of the WAL that it decodes, not as of now.
-      return new SyncError('PUBLICATION_UNFIT', `The slot "${slot}" is older than the publication "${publication}"`, {
-        hint: `SELECT pg_drop_replication_slot('${slot}'); then run \`safetykit-sync migrate\`; what was written in between is sent when it changes again.`,
+      const message = `The replication slot "${slot}" is older than the publication "${publication}", and cannot be read`
+      return new SyncError('SLOT_LOST', message, {
+        hint: `SELECT pg_drop_replication_slot('${slot}'); then run \`safetykit-sync migrate\`; what was written in between is found by a scan.`,
         cause: error,
       })
     }

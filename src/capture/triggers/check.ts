@@ -35,3 +35,11 @@ export async function checkTriggers(client: ClientBase, wanted: WantedCapture): 
     })),
   ]
 }
+
+/** Wanted tables, `schema.table`, whose inserts or updates may go by unseen. Changes nothing, takes no lock. */
+export async function untriggeredTables(client: ClientBase, wanted: WantedCapture): Promise<readonly string[]> {
+  const installed = await readInstalled(client, wanted)
+  return wanted.tables
+    .map((table) => tableChange(table, wanted, installed))
+    .flatMap(({ source, table, gap }) => (gap || table === undefined ? [source] : []))
+}

@@ -34,6 +34,7 @@ export function pipelineMetrics(
   const ready = metrics.gauge('ready', 'Whether /readyz answers 200.')
   const phase = metrics.gauge('phase', 'What the process is doing: 1 for its phase, 0 for the others.', ['phase'])
   const misfits = metrics.gauge('mapping_misfits', 'Tables that their mapping does not fit; their keys wait.')
+  const uncaptured = metrics.gauge('uncaptured_tables', 'Mapped tables whose changes are not captured; run migrate.')
   const inFlight = metrics.gauge('api_requests_in_flight', 'Delivery requests in flight.')
   const maxInFlight = metrics.gauge(
     'api_requests_in_flight_limit',
@@ -75,6 +76,7 @@ export function pipelineMetrics(
     }
     if (measures === null) return
     misfits(measures.misfits.length)
+    uncaptured(measures.uncaptured.length)
     inFlight(measures.requestsInFlight)
     maxInFlight(measures.maxRequestsInFlight)
     pendingBytes(measures.pendingBytes)

@@ -69,14 +69,16 @@ async function mend(
   const name = resolved.slot.name
   const problem = slotProblem(name, await inspectSlot(client, name), database)
   const isFit = problem === null || problem.code === 'SLOT_IN_USE'
-  if (isFit && cause.code !== 'SLOT_REPLACED') return null
+  // Only who reads a slot finds that it is older than its publication.
+  const isUnreadable = cause.code === 'SLOT_LOST'
+  if (isFit && cause.code === 'SLOT_MISSING') return null
   if (!isFit && !isLost(problem)) throw problem
   const tables = sources.all.map(({ bound }) => bound)
   const done = await ensurePublication(client, wantedPublication(resolved, tables))
   const all = sources.all.map((source) => source.name)
   await markTables(databases.ledger, resolved.schema, all)
-  if (problem?.code === 'SLOT_LOST') await dropSlot(client, name)
-  if (!isFit) await createSlot(client, name)
+  if (isUnreadable || problem?.code === 'SLOT_LOST') await dropSlot(client, name)
+  if (isUnreadable || !isFit) await createSlot(client, name)
   const confirmed = (await inspectSlot(client, name))?.confirmedFlushLsn
   if (confirmed == null)
     throw new SyncError('SLOT_MISSING', `The replication slot "${name}" is gone again`, { retryable: true })
