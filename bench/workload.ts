@@ -58,6 +58,8 @@ export interface Stage {
 
 export async function openStage(): Promise<Stage> {
   const server = await ownServer({
+    // Figures are those of a disk.
+    folder: tmpdir(),
     flags: {
       fsync: 'on',
       shared_buffers: '512MB',

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { isStalled } from '../../src/pipeline/replication/wal-heartbeat.js'
 import { rigForTest } from '../support/pipeline.js'
 import { createDatabase } from '../support/postgres.js'
@@ -41,7 +41,7 @@ describe('the heartbeat', () => {
 
   test('a stream that hangs is noticed, told, and connected anew', async () => {
     const rig = await rigForTest({ sql, tables, start: false })
-    await rig.start({ settings: { slot: { name: rig.db.name }, heartbeat: { everyMs: 100, deadlineMs: 300 } } })
+    await rig.start({ settings: { slot: { name: rig.db.name }, heartbeat: { everyMs: 100, deadlineMs: 2_000 } } })
     await soon(() => expect(rig.pipeline.state.heartbeat).not.toBeNull())
     const { state } = rig.pipeline
     // The process that sends the WAL stands still; the connection is as good as ever.
@@ -60,6 +60,14 @@ async function stopSender(slot: string, query: (sql: string, params: unknown[]) 
   const { rows } = await query('SELECT active_pid AS pid FROM pg_replication_slots WHERE slot_name = $1', [slot])
   const pid = Number((rows[0] as { pid: number }).pid)
   process.kill(pid, 'SIGSTOP')
+  // Whatever becomes of the test: with a process of the server that stands still no database can be dropped.
+  onTestFinished(() => {
+    try {
+      process.kill(pid, 'SIGCONT')
+    } catch {
+      // It has ended.
+    }
+  })
   return pid
 }
 

@@ -12,6 +12,8 @@ export interface RunAs {
 export interface Binaries {
   readonly initdb: string
   readonly postgres: string
+  /** The major version. */
+  readonly version: number
   /** A copy that was made for this server, and goes with it. */
   readonly copy: string | null
 }
@@ -36,17 +38,31 @@ export async function findBinaries(version: number | undefined, runAs: RunAs): P
     if (!existsSync(path.join(bin, 'initdb'))) {
       throw new Error(`PostgreSQL ${version} is not installed here; there is: ${installedVersions().join(', ')}`)
     }
-    return { initdb: path.join(bin, 'initdb'), postgres: path.join(bin, 'postgres'), copy: null }
+    return { initdb: path.join(bin, 'initdb'), postgres: path.join(bin, 'postgres'), version, copy: null }
   }
   const { initdb, postgres } = await embedded(version)
   for (const program of [initdb, postgres]) makeExecutable(program)
-  if (spawnSync(postgres, ['--version'], runAs).status === 0) return { initdb, postgres, copy: null }
+  const told = versionOf(postgres, runAs)
+  if (told !== null) return { initdb, postgres, version: told, copy: null }
 
   // A checkout below /root cannot be entered by the user postgres.
   const copy = mkdtempSync(path.join(tmpdir(), 'postgres-binaries-'))
   chmodSync(copy, 0o755)
   cpSync(path.dirname(path.dirname(postgres)), copy, { recursive: true, verbatimSymlinks: true })
-  return { initdb: path.join(copy, 'bin', 'initdb'), postgres: path.join(copy, 'bin', 'postgres'), copy }
+  const copied = path.join(copy, 'bin', 'postgres')
+  return {
+    initdb: path.join(copy, 'bin', 'initdb'),
+    postgres: copied,
+    version: versionOf(copied, runAs) ?? 0,
+    copy,
+  }
+}
+
+/** `null` where it cannot be run. */
+function versionOf(postgres: string, runAs: RunAs): number | null {
+  const { stdout } = spawnSync(postgres, ['--version'], { ...runAs, encoding: 'utf8' })
+  const [, major] = / (\d+)[.a-z]/.exec(stdout ?? '') ?? []
+  return major === undefined ? null : Number(major)
 }
 
 async function embedded(version: number | undefined): Promise<{ readonly initdb: string; readonly postgres: string }> {

@@ -38,7 +38,14 @@ export async function createDatabase(options: CreateDatabaseOptions = {}): Promi
   const adminUrl = inject('postgresUrl')
   const name = `test_${randomBytes(8).toString('hex')}`
   const template = options.template === undefined ? '' : ` TEMPLATE ${pg.escapeIdentifier(options.template)}`
-  await asAdmin(adminUrl, (admin) => admin.query(`CREATE DATABASE ${name}${template}`))
+  await asAdmin(adminUrl, async (admin) => {
+    const { rows } = await admin.query<{ copies: boolean }>(
+      `SELECT current_setting('server_version_num')::int >= 150000 AS copies`,
+    )
+    // By the WAL it takes twice as long, and all walsenders of other tests have to read it.
+    const strategy = rows[0]?.copies ? ' STRATEGY file_copy' : ''
+    await admin.query(`CREATE DATABASE ${name}${template}${strategy}`)
+  })
 
   const url = new URL(adminUrl)
   url.pathname = `/${name}`
