@@ -105,6 +105,12 @@ const heartbeatMs = 15_000
 const cutAfterMs = 1_000
 
 /**
+ * Nearly all of the ledger's statements are by key and take milliseconds. Where its server is gone without a word, no answer
+ * comes for a quarter of an hour; what is given up is tried again over another connection.
+ */
+const ledgerTimeoutMs = 60_000
+
+/**
  * Checks the configuration against the database, then delivers until it is stopped.
  * @throws {SyncError} where the database cannot serve; see its code and hint. Nothing was started then.
  */
@@ -112,7 +118,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   const { resolved, databaseUrl, logger = silentLogger } = options
   // An application has connections of its own to keep within the server's limit.
   const max = resolved.deliver === 'inline' ? 3 : 4
-  const databases = openDatabases({ databaseUrl, resolved, logger, max, signal: options.signal })
+  const databases = openDatabases({ databaseUrl, resolved, logger, max, ledgerTimeoutMs, signal: options.signal })
   try {
     await checkLedger(databases.ledger, resolved.schema)
     const { source: db, defaultSchema } = databases
@@ -158,6 +164,7 @@ class RunningPipeline implements Pipeline {
         retry: { baseMs: resolved.delivery.retryBaseMs, maxMs: resolved.delivery.retryMaxMs },
         signal,
         onFailure: (error) => this.#fail(error),
+        onPushed: () => this.#engine.release(),
         logger,
       }),
       proxy,
@@ -247,7 +254,7 @@ class RunningPipeline implements Pipeline {
       this.#failure ??= { error }
     }
     clearInterval(misfits)
-    await this.#captureWatch.stop()
+    this.#captureWatch.stop()
     await this.#parts.client.destroy()
     if (this.state.phase !== 'stopped') this.#engine.state.enter('stopped')
     await heartbeat.stop()

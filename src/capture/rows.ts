@@ -1,4 +1,5 @@
 import { escapeIdentifier } from 'pg'
+import { bounded } from '../bounded-query.js'
 import type { RowKey } from './change.js'
 
 /** Where rows are looked up by key. */
@@ -48,6 +49,9 @@ interface RowsAnswer {
   readonly fields: readonly { readonly name: string; readonly dataTypeID: number }[]
 }
 
+/** A read is by keys. */
+const readTimeoutMs = 60_000
+
 // Not a cast to text, which writes bool, char(n) and inet otherwise than their output functions, and so than the WAL.
 const rawText = { getTypeParser: () => (text: string) => text }
 
@@ -91,7 +95,7 @@ export async function readRows(
 
   function run(part: readonly number[]): Promise<RowsAnswer> {
     const values = table.key.map(({ name }) => part.map((index) => keys[index]?.[name]))
-    return client.query({ text, values, rowMode: 'array', types: rawText })
+    return client.query(bounded({ text, values, rowMode: 'array', types: rawText }, readTimeoutMs))
   }
 }
 

@@ -3,7 +3,7 @@ import { type Lsn, parseLsn } from '../lsn.js'
 import { walPosition } from '../pipeline/wal-position.js'
 
 interface Database {
-  query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
+  query(query: { text: string; values?: unknown[] }): Promise<{ rows: Record<string, unknown>[] }>
 }
 
 /** Whether the sidecar has confirmed everything that was committed at the first call. */
@@ -11,10 +11,8 @@ export function slotPassing(db: Database, slot: string): () => Promise<boolean> 
   let target: Lsn | null = null
   return async () => {
     target ??= endOfRecord(await walPosition(db))
-    const { rows } = await db.query(
-      'SELECT confirmed_flush_lsn::text AS at FROM pg_catalog.pg_replication_slots WHERE slot_name = $1',
-      [slot],
-    )
+    const text = 'SELECT confirmed_flush_lsn::text AS at FROM pg_catalog.pg_replication_slots WHERE slot_name = $1'
+    const { rows } = await db.query({ text, values: [slot] })
     if (rows.length === 0) {
       const hint = 'Run: safetykit-sync migrate'
       throw new SyncError('SLOT_MISSING', `The replication slot "${slot}" does not exist`, { hint })

@@ -1,4 +1,5 @@
 import pg, { type QueryConfig } from 'pg'
+import { bounded } from '../bounded-query.js'
 
 /** How a process stands; what a row of `heartbeats` says. */
 export interface Beat {
@@ -37,7 +38,6 @@ export class HeartbeatStore {
 
   async beat({ process, state, sinceMs, slot, confirmedLsn, roundTripMs }: Beat): Promise<void> {
     const values = [process, state, sinceMs, slot, confirmedLsn, roundTripMs]
-    // The types leave out that a query can have a time-out of its own.
-    await this.#pool.query({ text: this.#beat, values, query_timeout: queryTimeoutMs } as QueryConfig)
+    await this.#pool.query(bounded({ text: this.#beat, values }, queryTimeoutMs))
   }
 }

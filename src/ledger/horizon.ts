@@ -3,6 +3,7 @@ import type { Logger } from '../logger.js'
 interface HorizonStore {
   horizon(name: string): Promise<bigint>
   setHorizon(name: string, through: bigint): Promise<void>
+  raiseHorizon(name: string, through: bigint): Promise<void>
 }
 
 /**
@@ -57,7 +58,7 @@ export class Horizon {
   async #move(through: bigint): Promise<void> {
     for (;;) {
       try {
-        await this.#store.setHorizon(this.#name, through)
+        await this.#store.raiseHorizon(this.#name, through)
         this.#through = through
         return
       } catch (error) {

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { bounded } from '../bounded-query.js'
 import type { Queryable } from './postgres.js'
 
 /** A holder that has not renewed its leases for so long has lost them. */
@@ -30,6 +31,7 @@ export interface Claimed {
  */
 export class LeaseStore {
   readonly #pool: Queryable
+  readonly #timeoutMs: number
   readonly #claim: string
   readonly #acquire: string
   readonly #renew: string
@@ -40,9 +42,10 @@ export class LeaseStore {
 
   /**
    * @param options.schema the schema's name, unquoted.
-   * @param options.leaseMs default: {@link leaseMs}.
+   * @param options.leaseMs default: {@link leaseMs}. An answer that takes longer is given up, with its connection.
    */
   constructor(options: { readonly pool: Queryable; readonly schema: string; readonly leaseMs?: number }) {
+    this.#timeoutMs = options.leaseMs ?? leaseMs
     const table = `${pg.escapeIdentifier(options.schema)}.leases`
     const until = `clock_timestamp() + interval '${options.leaseMs ?? leaseMs} ms'`
     const worker = `INSERT INTO ${table} (name, holder, expires_at) VALUES ('worker ' || $1, $1, ${until})
@@ -95,42 +98,46 @@ export class LeaseStore {
     held,
     through,
   }: Claim): Promise<{ readonly claimed: Claimed[]; readonly others: number }> {
-    const { rows } = await this.#pool.query(this.#claim, [holder, names, held, String(through)])
+    const { rows } = await this.#query(this.#claim, [holder, names, held, String(through)])
     return { claimed: rows.flatMap(claimedRow), others: Number(rows[0]?.others ?? 0) }
   }
 
   /** Takes one lease by its name; `null` where someone else has it. */
   async acquire(holder: string, name: string): Promise<Claimed | null> {
-    const { rows } = await this.#pool.query(this.#acquire, [holder, name])
+    const { rows } = await this.#query(this.#acquire, [holder, name])
     return rows.flatMap(claimedRow)[0] ?? null
   }
 
   /** Renews one lease, also where it has ended; `false` where someone else has had it since. */
   async hold(holder: string, name: string): Promise<boolean> {
-    const { rows } = await this.#pool.query(this.#hold, [holder, name])
+    const { rows } = await this.#query(this.#hold, [holder, name])
     return rows.length > 0
   }
 
   /** Says that this worker is there. Returns the leases that it still has, and how many others have something to do. */
   async renew(holder: string): Promise<{ readonly names: ReadonlySet<string>; readonly others: number }> {
-    const { rows } = await this.#pool.query(this.#renew, [holder])
+    const { rows } = await this.#query(this.#renew, [holder])
     const names = new Set(rows.flatMap(({ name }) => (name === null ? [] : [String(name)])))
     return { names, others: Number(rows[0]?.others ?? 0) }
   }
 
   /** Moves the mark of all partitions that this worker has, before anything beyond it is sent. */
   async advance(holder: string, through: bigint): Promise<void> {
-    await this.#pool.query(this.#advance, [holder, String(through)])
+    await this.#query(this.#advance, [holder, String(through)])
   }
 
   /** Gives leases back, all that was sent under them being recorded. */
   async release(holder: string, names: readonly string[]): Promise<void> {
-    await this.#pool.query(this.#release, [holder, names])
+    await this.#query(this.#release, [holder, names])
   }
 
   /** Says that this worker has nothing to do, so that the others share everything. */
   async leave(holder: string): Promise<void> {
-    await this.#pool.query(this.#leave, [holder])
+    await this.#query(this.#leave, [holder])
+  }
+
+  #query(text: string, values: unknown[]): ReturnType<Queryable['query']> {
+    return this.#pool.query(bounded({ text, values }, this.#timeoutMs))
   }
 }
 

@@ -101,6 +101,15 @@ export class Ledger implements LedgerPort {
     return BigInt(String(rows[0]?.through ?? 0))
   }
 
+  /** Moves it ahead, never back: a statement that was late must not undo that of the process which has taken over. */
+  async raiseHorizon(name: string, through: bigint): Promise<void> {
+    await this.#pool.query(
+      `INSERT INTO ${this.#schema}.horizons AS h (name, through, updated_at) VALUES ($1, $2, now())
+       ON CONFLICT (name) DO UPDATE SET through = greatest(h.through, excluded.through), updated_at = excluded.updated_at`,
+      [name, String(through)],
+    )
+  }
+
   async setHorizon(name: string, through: bigint): Promise<void> {
     await this.#pool.query(
       `INSERT INTO ${this.#schema}.horizons (name, through, updated_at) VALUES ($1, $2, now())

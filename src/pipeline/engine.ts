@@ -57,6 +57,8 @@ export interface Engine {
   run(): Promise<void>
   /** Something was written: looks at once. */
   wake(): void
+  /** What was held may be sent now. */
+  release(): void
   /** Gives back what it has to itself, where nothing is in hand. */
   rest(): Promise<void>
   /** Gives up on what cannot be recorded. */
@@ -68,7 +70,7 @@ export function openDispatcher(
   hooks: Pick<DispatchOptions, 'beforeSend' | 'mayRecord' | 'onPendingBytes' | 'spill'>,
 ): Dispatcher {
   const { client, settings, ledger, databases, sources, resolved, events, logger } = parts
-  const dispatcher = new Dispatcher({
+  return new Dispatcher({
     client,
     ledger,
     readRows: rowsReader({ db: databases.source, sources }),
@@ -80,8 +82,6 @@ export function openDispatcher(
     events,
     logger,
   })
-  settings.onPushed(() => dispatcher.release())
-  return dispatcher
 }
 
 export function loadOf(dispatcher: Dispatcher, leases: number): EngineLoad {

@@ -15,6 +15,8 @@ interface PushOptions {
   readonly signal: AbortSignal
   /** Told of a `SyncError`: `API_UNAUTHORIZED`, or `API_REJECTED` where the API refuses the settings themselves. */
   readonly onFailure: (error: unknown) => void
+  /** Told with each namespace that may be sent to from then on. */
+  readonly onPushed: () => void
   readonly logger: Logger
 }
 
@@ -28,7 +30,6 @@ export class SettingsPush {
   #waiting: Set<string> | null = null
   #pass: Promise<void> | null = null
   #superseded = new AbortController()
-  readonly #listeners = new Set<() => void>()
 
   constructor(options: PushOptions) {
     this.#options = options
@@ -54,18 +55,21 @@ export class SettingsPush {
     this.#pass.catch(onFailure)
   }
 
-  /** Begins where that is still to be done. Resolves once all are pushed, or `signal` is aborted; rejects as `onFailure` is told. */
-  async ensure(): Promise<void> {
-    if (this.#pass === null) this.begin()
-    for (let pass: Promise<void> | null = null; pass !== this.#pass; ) {
-      pass = this.#pass
-      await pass
-    }
+  /** Pushes no more: another process delivers from here on, with the settings of its own mapping. */
+  end(): void {
+    this.#superseded.abort()
+    this.#waiting = null
+    this.#pass = null
   }
 
-  /** Called with each namespace that may be sent to from then on. */
-  onPushed(listener: () => void): void {
-    this.#listeners.add(listener)
+  /** Begins where that is still to be done. Resolves once all are pushed, or `signal` is aborted; rejects as `onFailure` is told. */
+  async ensure(): Promise<void> {
+    for (;;) {
+      if (this.#pass === null) this.begin()
+      const pass = this.#pass
+      await pass
+      if (pass === this.#pass) return
+    }
   }
 
   async #run(waiting: Set<string>, signal: AbortSignal): Promise<void> {
@@ -79,7 +83,7 @@ export class SettingsPush {
         const { namespace, fingerprint } = schema
         if (pushed?.get(namespace) !== fingerprint && !(await this.#push(schema, { stopped, signal }))) return
         waiting.delete(namespace)
-        for (const listener of this.#listeners) listener()
+        this.#options.onPushed()
       }),
     )
   }
@@ -107,8 +111,8 @@ export class SettingsPush {
         })
       }
       const delayMs = outcome.retryAfterMs ?? backoffMs(attempt, retry, Math.random)
-      const { code } = outcome.error
-      const facts = { namespace, code, status: outcome.status, delayMs }
+      const { error, status } = outcome
+      const facts = { namespace, code: error.code, status, delayMs, error }
       logger.warn('The settings could not be pushed, trying again', facts)
       await sleep(delayMs, undefined, { signal, ref: false }).catch(() => {})
     }

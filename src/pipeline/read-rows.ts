@@ -10,7 +10,7 @@ import type { Source, Sources, Target } from './sources.js'
 import { walPosition } from './wal-position.js'
 
 interface RowReading {
-  readonly db: RowReader & { query(text: string): Promise<{ rows: Record<string, unknown>[] }> }
+  readonly db: Parameters<typeof walPosition>[0] & RowReader
   readonly sources: Sources
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { startEmulator } from '../../src/emulator/index.js'
 import { createDatabase } from '../support/postgres.js'
@@ -44,7 +45,7 @@ async function rig(capture: 'replication' | 'trigger') {
     await soon(() => expect(titles().at(-1)).toBe('b'))
     return second
   }
-  return { db, api, titles, first, takeOver }
+  return { db, emulator, api, titles, first, takeOver }
 }
 
 test('a sidecar that was frozen while its standby read the slot sends nothing of what it had in memory', async () => {
@@ -82,5 +83,28 @@ test.each([
   api.heal()
   await soon(() => expect(titles()).toEqual(['b', 'a']))
   first.kill('SIGCONT')
+  await soon(() => expect(titles()).toEqual(['b', 'a', 'b']))
+})
+
+test.each([
+  'replication',
+  'trigger',
+] as const)('the same, where it was told to end before, and never reads the answer (%s)', async (capture) => {
+  const { db, emulator, api, titles, first, takeOver } = await rig(capture)
+  api.cut()
+  api.delay(600_000)
+  await db.query(`INSERT INTO products VALUES (1, 'a')`)
+  await soon(() => expect(api.waitingBytes()).toBeGreaterThan(0))
+  first.kill()
+  await first.waitFor(({ msg }) => msg.startsWith('Stopping'))
+  // Until it waits for the answer alone, which nobody can see from here.
+  await sleep(1_000)
+  await takeOver()
+  const lost = emulator.faults.add({ when: { path: 'add', ids: ['1'] }, do: { resetAfterAccept: true } })
+  api.heal()
+  await soon(() => expect(titles()).toEqual(['b', 'a']))
+  lost.remove()
+  first.kill('SIGCONT')
+  expect(await first.exited).toMatchObject({ code: 0 })
   await soon(() => expect(titles()).toEqual(['b', 'a', 'b']))
 })

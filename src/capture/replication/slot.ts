@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg'
+import { bounded } from '../../bounded-query.js'
 import { mayPass } from '../../database-errors.js'
 import { SyncError } from '../../errors.js'
 import { type Lsn, parseLsn } from '../../lsn.js'
@@ -27,6 +28,9 @@ export interface SlotState {
   readonly safeWalSizeBytes: number | null
 }
 
+/** A look costs next to nothing. */
+const lookTimeoutMs = 10_000
+
 interface SlotRow {
   slot_type: 'logical' | 'physical'
   plugin: string | null
@@ -45,8 +49,7 @@ interface SlotRow {
 /** The slot, or `null` when there is none of that name. */
 export async function inspectSlot(client: ClientBase, name: string): Promise<SlotState | null> {
   // Columns that not every version has are taken out of the row's JSON.
-  const { rows } = await client.query<SlotRow>(
-    `SELECT slot_type, plugin, database, active, active_pid, confirmed_flush_lsn, restart_lsn,
+  const text = `SELECT slot_type, plugin, database, active, active_pid, confirmed_flush_lsn, restart_lsn,
             row->>'wal_status' AS wal_status, row->>'invalidation_reason' AS invalidation_reason,
             row->>'safe_wal_size' AS safe_wal_size,
             pg_catalog.pg_wal_lsn_diff(written, restart_lsn)::text AS retained_bytes,
@@ -55,9 +58,8 @@ export async function inspectSlot(client: ClientBase, name: string): Promise<Slo
             LATERAL (SELECT pg_catalog.to_jsonb(slot) AS row,
                             CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
                                  ELSE pg_catalog.pg_current_wal_lsn() END AS written) AS more
-      WHERE slot_name = $1`,
-    [name],
-  )
+      WHERE slot_name = $1`
+  const { rows } = await client.query<SlotRow>(bounded({ text, values: [name] }, lookTimeoutMs))
   const [row] = rows
   if (row === undefined) return null
   return {

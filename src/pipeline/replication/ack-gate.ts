@@ -15,6 +15,7 @@ const retryMs = 250
 
 interface AckStore {
   setHorizon(name: string, through: bigint): Promise<void>
+  raiseHorizon(name: string, through: bigint): Promise<void>
 }
 
 interface AckGateOptions {
@@ -91,7 +92,8 @@ export class AckGate {
   async close(): Promise<void> {
     this.#closed = true
     await this.#marking
-    if (this.#bound > 0n && this.#bound < this.#marked) await this.#write(this.#bound)
+    const { ledger, slot } = this.#options
+    if (this.#bound > 0n && this.#bound < this.#marked) await ledger.setHorizon(ackMark(slot), this.#bound)
   }
 
   async #look(attempt: number): Promise<void> {
@@ -127,18 +129,13 @@ export class AckGate {
     this.#markedAtMs = nowMs
     const through = settled + this.#step
     try {
-      await this.#write(through)
+      await this.#options.ledger.raiseHorizon(ackMark(this.#options.slot), through)
       this.#marked = through
       this.#options.onRaised()
     } catch (error) {
       this.#options.logger.warn('The ledger could not be written, so nothing is confirmed; trying again', { error })
       await sleep(retryMs, undefined, { ref: false })
     }
-  }
-
-  async #write(through: Lsn): Promise<void> {
-    const { ledger, slot } = this.#options
-    await ledger.setHorizon(ackMark(slot), through)
   }
 }
 

@@ -40,6 +40,10 @@ export class ReplicationEngine implements Engine {
     this.#reader?.wake()
   }
 
+  release(): void {
+    this.#reader?.release()
+  }
+
   /** The slot is one process' own for as long as it runs. */
   async rest(): Promise<void> {}
 
@@ -74,6 +78,7 @@ export class ReplicationEngine implements Engine {
     try {
       await this.#read(lease)
     } finally {
+      settings.end()
       await lease.release()
     }
   }

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SyncError } from '../../errors.js'
 import { LeaseStore } from '../../ledger/leases.js'
 import type { Queryable } from '../../ledger/postgres.js'
 import type { Logger } from '../../logger.js'
@@ -124,7 +123,7 @@ export class SlotLease {
     if (this.#lost.signal.aborted) return
     try {
       const startedMs = performance.now()
-      if (await this.#hold()) this.#validFrom(startedMs)
+      if (await this.#store.hold(this.#holder, this.#name)) this.#validFrom(startedMs)
       else {
         this.#logger.warn('Another process has taken the slot over, since this one could not renew its lease in time')
         this.#lost.abort()
@@ -132,14 +131,6 @@ export class SlotLease {
     } catch (error) {
       this.#logger.warn('The lease of the slot could not be renewed, trying again', { error })
     }
-  }
-
-  /** A connection to a server that is gone without a word gives no answer for a quarter of an hour. */
-  #hold(): Promise<boolean> {
-    const late = sleep(leaseMs, undefined, { ref: false }).then(() => {
-      throw new SyncError('DATABASE_UNREACHABLE', 'There is no answer', { retryable: true })
-    })
-    return Promise.race([this.#store.hold(this.#holder, this.#name), late])
   }
 
   #validFrom(startedMs: number): void {

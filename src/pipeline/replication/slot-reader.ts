@@ -45,6 +45,8 @@ export class SlotReader {
   readonly #intake: Intake
   /** Aborted when the slot is another process' own. */
   readonly #displaced = new AbortController()
+  /** Aborted when it is left to whoever can read it. */
+  readonly #given = new AbortController()
   readonly #ackMarked: Lsn
   #stream: SlotStream | null = null
   #dirty: DirtyKeys | null = null
@@ -105,6 +107,10 @@ export class SlotReader {
     this.#dirty?.wake()
   }
 
+  release(): void {
+    this.#dispatcher.release()
+  }
+
   abandon(): void {
     this.#dispatcher.abandon()
     this.#spill.abandon()
@@ -124,6 +130,7 @@ export class SlotReader {
       isPaused: () => this.#intake.isPaused,
       onStreaming: () => this.#dirty?.wake(),
       onDisplaced: () => this.#displaced.abort(),
+      onUnreadable: () => this.#given.abort(),
     })
     this.#stream = stream
     const dirty = new DirtyKeys({
@@ -158,24 +165,31 @@ export class SlotReader {
     this.#lease.onExpired(() => this.#dispatcher.giveUp())
     this.#lease.lost.addEventListener('abort', () => this.#displaced.abort(), { once: true })
     if (this.#lease.lost.aborted) this.#displaced.abort()
-    await aborted(AbortSignal.any([signal, this.#displaced.signal]))
+    await aborted(AbortSignal.any([signal, this.#displaced.signal, this.#given.signal]))
     // A process that was frozen may be told to end before it learns that another one has taken over.
     if (!this.#lease.valid) await this.#lease.renew()
 
     stream.rest()
     await Promise.all([dirty.stop(), parked.stop(), scanner.stop(), results.stop()])
-    const underWay = this.#displaced.signal.aborted || !this.#lease.valid ? this.#dispatcher.underWay() : []
+    const underWay = this.#dispatcher.underWay()
     // Nothing is sent from here on. Before the lease lets go of what waits for it: it may be another process' by now.
     const stopped = this.#dispatcher.stop()
     this.#lease.end()
     if (this.#displaced.signal.aborted) this.#dispatcher.giveUp()
     const { inDoubt } = await stopped
+    // And again: it may have been frozen while it waited for answers.
+    if (!this.#lease.valid) await this.#lease.renew()
+    const isOurs = this.#lease.valid && !this.#displaced.signal.aborted
     await this.#spill.stop()
-    await dirty.flush()
-    // The marks are those of the process that has the slot now.
-    if (!inDoubt && !this.#displaced.signal.aborted) await this.#doubts.clear(changes.settledThrough)
-    await stream.stop({ displaced: this.#displaced.signal.aborted })
-    await sendAgain(this.#parts, underWay)
+    try {
+      await dirty.flush()
+      // Else the marks are those of the process that has the slot now.
+      if (isOurs && !inDoubt) await this.#doubts.clear(changes.settledThrough)
+    } catch (error) {
+      logger.warn('What is settled could not be noted; it is found unchanged when it comes again', { error })
+    }
+    await stream.stop({ displaced: !isOurs })
+    if (!isOurs) await sendAgain(this.#parts, underWay)
   }
 
   readonly #arrive = (arrival: Arrival): void => this.#dispatcher.arrive(arrival)

@@ -27,7 +27,13 @@ interface SlotStreamOptions {
   readonly onStreaming: () => void
   /** Another process reads the slot. */
   readonly onDisplaced: () => void
+  /** It has not been read for long, although this process may send: another one may be able to. */
+  readonly onUnreadable: () => void
 }
+
+/** So long a process that cannot read the slot keeps it from others. */
+const mostUnreadMs = 30_000
+const tickMs = 1_000
 
 /**
  * The stream of a slot over all its connections: one that stalls is made anew, and so is a slot that is lost; a slot that
@@ -39,6 +45,8 @@ export class SlotStream {
   readonly #stream: WalStream
   #heartbeat: WalHeartbeat | null = null
   #mending = false
+  readonly #timer: NodeJS.Timeout
+  #readAtMs = performance.now()
   readonly #reconnectsBefore: number
 
   /** Begins to read. */
@@ -68,6 +76,7 @@ export class SlotStream {
     })
     this.#stream.done.catch((error: SyncError) => parts.fail(error))
     this.#heartbeat = this.#openHeartbeat()
+    this.#timer = setInterval(() => this.#tick(), tickMs).unref()
   }
 
   /** Without its connection another process may be the one that reads. */
@@ -99,6 +108,7 @@ export class SlotStream {
 
   /** Reads no more; what is settled is acked still. */
   rest(): void {
+    clearInterval(this.#timer)
     this.#heartbeat?.stop()
     this.#stream.pause()
   }
@@ -106,7 +116,25 @@ export class SlotStream {
   /** @param displaced the slot's mark in the ledger is another process' by now. */
   async stop({ displaced }: { readonly displaced: boolean }): Promise<void> {
     await this.#stream.stop()
-    if (!displaced) await this.#gate.close()
+    if (displaced) return
+    try {
+      await this.#gate.close()
+    } catch (error) {
+      this.#options.parts.logger.warn('How far the slot is confirmed could not be noted', { error })
+    }
+  }
+
+  /** A lease beside the slot is renewed by way of the ledger, which may be elsewhere. */
+  #tick(): void {
+    const { lease, parts, onUnreadable } = this.#options
+    const nowMs = performance.now()
+    if (this.isStreaming || this.#mending || !lease.valid) this.#readAtMs = nowMs
+    if (nowMs - this.#readAtMs < mostUnreadMs) return
+    this.#readAtMs = nowMs
+    parts.logger.warn('The slot could not be read for long; another process may try', {
+      slot: parts.resolved.slot.name,
+    })
+    onUnreadable()
   }
 
   #consumer(): WalConsumer {

@@ -108,6 +108,8 @@ export class Spill implements SpillPort {
   async stop(): Promise<void> {
     clearInterval(this.#timer)
     await this.#keys.stop()
+    // The state is the process'; whoever reads the slot next, and that may be this one again, begins anew.
+    this.#options.onState(null)
   }
 
   abandon(): void {

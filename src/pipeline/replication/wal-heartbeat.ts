@@ -1,4 +1,5 @@
 import type { QueryConfig } from 'pg'
+import { bounded } from '../../bounded-query.js'
 import { SyncError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import type { LiveState } from '../live-state.js'
@@ -143,7 +144,7 @@ export class WalHeartbeat {
       this.#awaited = awaited
       // Without a flush it takes the server's WAL writer to bring it to the disk, and only then is it sent.
       const text = `SELECT pg_catalog.pg_logical_emit_message(false, $1, $2${this.#flushes ? ', true' : ''})`
-      await db.query(bounded({ text, values: [messagePrefix, content] }))
+      await db.query(bounded({ text, values: [messagePrefix, content] }, queryTimeoutMs))
       awaited.writtenAtMs = performance.now()
       this.#toldOfFailure = false
     } catch (error) {
@@ -158,10 +159,7 @@ export class WalHeartbeat {
 
   async #canFlush(): Promise<boolean> {
     const text = `SELECT current_setting('server_version_num')::int >= 170000 AS flushes`
-    const { rows } = await this.#options.db.query(bounded({ text }))
+    const { rows } = await this.#options.db.query(bounded({ text }, queryTimeoutMs))
     return rows[0]?.flushes === true
   }
 }
-
-/** The types leave out that a query can have a time-out of its own. */
-const bounded = (query: QueryConfig): QueryConfig => ({ ...query, query_timeout: queryTimeoutMs }) as QueryConfig

@@ -52,6 +52,7 @@ export class Leases {
   #waiters: (() => void)[] = []
   #resting: (() => void)[] = []
   #ended = false
+  #isLost = false
 
   constructor(options: LeasesOptions) {
     this.#options = options
@@ -144,6 +145,18 @@ export class Leases {
   end(): void {
     this.#ended = true
     for (const resolve of [...this.#waiters.splice(0), ...this.#resting.splice(0)]) resolve()
+  }
+
+  /** Whether no other worker has had any of what is this one's; asks where that may be. */
+  async keep(): Promise<boolean> {
+    if (this.#isLost) return false
+    if (this.valid || this.#partitions.size === 0) return true
+    try {
+      await this.#renew()
+    } catch (error) {
+      this.#options.logger.warn('The leases could not be renewed', { error })
+    }
+    return this.valid
   }
 
   /**
@@ -255,6 +268,7 @@ export class Leases {
     if (held.some((partition) => this.#partitions.has(partition) && !names.has(partitionName(partition)))) {
       this.#options.logger.warn('Another worker has taken over, since this one could not renew its leases in time')
       this.#validUntilMs = 0
+      this.#isLost = true
       this.#options.onLost()
       return
     }

@@ -49,6 +49,9 @@ export class WorkerEngine implements Engine {
     this.#life?.wake()
   }
 
+  /** A worker begins once all settings are pushed. */
+  release(): void {}
+
   async rest(): Promise<void> {
     await Promise.all([this.#life?.rest(), this.#results?.rest()])
   }
@@ -174,12 +177,14 @@ class Life {
     await this.#ended
     if (this.#scanLook !== null) clearTimeout(this.#scanLook)
     await this.#scanner.stop()
-    const underWay = this.#displaced.signal.aborted ? this.#dispatcher.underWay() : []
+    const underWay = this.#dispatcher.underWay()
     // Nothing is sent from here on. Before the leases let go of what waits for one: it may be another worker's by now.
     const stopped = this.#dispatcher.stop()
     this.#leases.end()
     await this.#dirty.stop()
     const { inDoubt } = await stopped
+    // Asked only now: it may have been frozen while it waited for answers.
+    const isOurs = await this.#leases.keep()
     try {
       await this.#dirty.flush()
       await this.#leases.release(inDoubt)
@@ -187,6 +192,6 @@ class Life {
       // What was settled is settled; the keys are found unchanged, and the leases end by themselves.
       this.#parts.logger.warn('The keys that are settled could not be deleted, nor the leases given back', { error })
     }
-    await sendAgain(this.#parts, underWay)
+    if (!isOurs) await sendAgain(this.#parts, underWay)
   }
 }
