@@ -1,3 +1,5 @@
+import { partitionTree } from '../partition-tree.js'
+
 /** The columns that the old row of an update or delete carries; pgoutput leaves generated columns out. */
 const identityColumns = (relation: string): string => `
   (SELECT coalesce(json_agg(a.attname ORDER BY a.attnum), '[]')
@@ -24,12 +26,22 @@ const operatorOf = (strategy: number): string => `
 
 /**
  * All tables and views by name, and the details of the wanted ones: `$1` their schemas, `$2` their names. One query
- * whatever their number; the one-time filter inside the lateral keeps it from looking into the others.
+ * whatever their number; the one-time filter inside the lateral, where `OFFSET 0` keeps it, spares it the others.
  *
  * `equals` and `greater` are operators of the primary key's own index: citext's `=` is not found by name when its schema is
  * not in `search_path`, and text's would be taken, which the index does not serve.
  */
 export const catalogSql = `
+  WITH leaves AS MATERIALIZED (
+    SELECT tree.root, l.oid, ln.nspname, l.relname, l.relkind, l.relpersistence, l.relreplident
+      FROM ${partitionTree(`
+        SELECT c.oid
+          FROM unnest($1::text[], $2::text[]) AS w (schema, name)
+          JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema
+          JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name`)} tree
+      JOIN pg_catalog.pg_class l ON l.oid = tree.relid
+      JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace
+     WHERE tree.level > 0 AND l.relkind <> 'p')
   SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind, c.relpersistence AS persistence,
          c.relispartition AS "isPartition", c.relreplident AS "replicaIdentity", d.*
     FROM pg_catalog.pg_class c
@@ -54,15 +66,14 @@ export const catalogSql = `
           WHERE i.indrelid = c.oid AND i.indisprimary) AS "primaryKey",
         ${identityColumns('c')} AS "identityColumns",
         (SELECT coalesce(json_agg(json_build_object(
-                  'schema', ln.nspname, 'name', l.relname, 'kind', l.relkind, 'persistence', l.relpersistence,
+                  'schema', l.nspname, 'name', l.relname, 'kind', l.relkind, 'persistence', l.relpersistence,
                   'replicaIdentity', l.relreplident, 'identityColumns', ${identityColumns('l')})
-                  ORDER BY ln.nspname, l.relname), '[]')
-           FROM pg_catalog.pg_partition_tree(CASE c.relkind WHEN 'p' THEN c.oid END) p
-           JOIN pg_catalog.pg_class l ON l.oid = p.relid
-           JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace
-          WHERE p.isleaf) AS partitions
+                  ORDER BY l.nspname, l.relname), '[]')
+           FROM leaves l
+          WHERE l.root = c.oid) AS partitions
        WHERE EXISTS (SELECT FROM unnest($1::text[], $2::text[]) AS w (schema, name)
                       WHERE w.schema = n.nspname AND w.name = c.relname)
+       OFFSET 0
     ) d ON true
    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
    ORDER BY n.nspname, c.relname`

@@ -24,17 +24,15 @@ interface CaptureWatchOptions {
  */
 export class CaptureWatch {
   readonly #options: CaptureWatchOptions
-  readonly #timer: NodeJS.Timeout
+  readonly #timer: NodeJS.Timeout | undefined
   #uncaptured: readonly string[] = []
-  #looking: Promise<void> | null = null
+  #isLooking = false
+  #isStopped = false
 
   constructor(options: CaptureWatchOptions) {
     this.#options = options
-    this.#timer = setInterval(() => {
-      this.#looking ??= this.#look().finally(() => {
-        this.#looking = null
-      })
-    }, everyMs).unref()
+    // Of what a client captures itself, the database has nothing.
+    if (options.resolved.capture !== 'client') this.#timer = setInterval(() => void this.#look(), everyMs).unref()
   }
 
   /** Tables, `schema.table`, whose inserts or updates go by unseen; as of the last look. */
@@ -42,23 +40,30 @@ export class CaptureWatch {
     return this.#uncaptured
   }
 
-  async stop(): Promise<void> {
+  /** Does not wait for a look that is under way: whoever closes the databases waits for its query, or cuts it off. */
+  stop(): void {
     clearInterval(this.#timer)
-    await this.#looking
+    this.#isStopped = true
   }
 
   async #look(): Promise<void> {
+    if (this.#isLooking) return
+    this.#isLooking = true
     const { sources, logger } = this.#options
     try {
       let uncaptured = await this.#uncapturedTables()
-      if (uncaptured.length > 0) {
+      if (uncaptured.length > 0 && !this.#isStopped) {
         // It may only have been renamed, or be the mapping that does not fit, which is told for itself.
         await sources.refresh()
         uncaptured = await this.#uncapturedTables()
       }
-      this.#tell(uncaptured)
+      if (!this.#isStopped) this.#tell(uncaptured)
     } catch (error) {
+      // The databases may be closed by now.
+      if (this.#isStopped) return
       logger.debug('Whether all changes are captured could not be looked at, trying again', { error })
+    } finally {
+      this.#isLooking = false
     }
   }
 
@@ -72,16 +77,9 @@ export class CaptureWatch {
 
   async #missing(client: ClientBase, tables: Parameters<typeof wantedPublication>[1]): Promise<readonly string[]> {
     const { resolved } = this.#options
-    switch (resolved.capture) {
-      case 'replication': {
-        const missing = await unpublishedTables(client, wantedPublication(resolved, tables))
-        return missing.map(({ schema, name }) => `${schema}.${name}`)
-      }
-      case 'trigger':
-        return untriggeredTables(client, wantedCapture(resolved.schema, tables))
-      case 'client':
-        return []
-    }
+    if (resolved.capture === 'trigger') return untriggeredTables(client, wantedCapture(resolved.schema, tables))
+    const missing = await unpublishedTables(client, wantedPublication(resolved, tables))
+    return missing.map(({ schema, name }) => `${schema}.${name}`)
   }
 
   #tell(uncaptured: readonly string[]): void {

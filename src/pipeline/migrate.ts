@@ -1,11 +1,12 @@
 import { type ClientBase, escapeIdentifier, escapeLiteral } from 'pg'
 import { untilWritersEnd } from '../capture/replication/open-writers.js'
 import { ensurePublication, unpublishedTables } from '../capture/replication/publication.js'
-import { type TableName, tableSql, type WantedPublication } from '../capture/replication/publication-plan.js'
+import { tableSql, type WantedPublication } from '../capture/replication/publication-plan.js'
 import { checkServer } from '../capture/replication/server.js'
 import { createSlot, inspectSlot } from '../capture/replication/slot.js'
 import { ensureTriggers } from '../capture/triggers/ensure.js'
 import type { ResolvedSync } from '../config/resolved.js'
+import { GapNotes } from '../ledger/gap-notes.js'
 import { Ledger } from '../ledger/ledger.js'
 import { migrateLedger } from '../ledger/migrate.js'
 import type { Queryable } from '../ledger/postgres.js'
@@ -53,21 +54,28 @@ export async function migrate(options: MigrateOptions): Promise<{ readonly done:
         const slotIsMissing = (await inspectSlot(client, resolved.slot.name)) === null
         const wanted = wantedPublication(resolved, tables)
         const missed = slotIsMissing ? wanted.tables : await unpublishedTables(client, wanted)
-        const gaps = sources.all.filter(({ bound: { table } }) =>
-          missed.some(({ schema, name }) => schema === table.schema && name === table.name),
+        const notes = new GapNotes({ ledger: databases.ledger, schema: resolved.schema })
+        const noted = await notes.read()
+        const gaps = sources.all.filter(
+          ({ name: source, bound: { table } }) =>
+            noted.includes(source) || missed.some(({ schema, name }) => schema === table.schema && name === table.name),
         )
-        // First of all: whoever dies in between leaves a mark too many rather than a gap.
+        // First of all: whoever dies in between leaves a note and a mark too many rather than a gap.
+        const names = gaps.map(({ name }) => name)
+        await notes.write(names)
         done.push(...(await markGap(databases.ledger, resolved.schema, gaps)))
         for (const sql of await ensurePublication(client, wanted)) done.push(`Ran: ${sql}`)
         // A sidecar that runs may have scanned a table already, before it was published. A new slot begins late enough.
+        let haveEnded = true
         if (gaps.length > 0 && !slotIsMissing) {
-          await waitForWriters(client, missed, logger)
+          haveEnded = await waitForWriters(client, gaps, logger)
           await markGap(databases.ledger, resolved.schema, gaps)
         }
         if (await createSlot(client, resolved.slot.name)) {
           await markConfirmed(client, { databases, resolved })
           done.push(`Made the replication slot ${resolved.slot.name}`)
         }
+        if (haveEnded) await notes.remove(names)
       } else {
         await tellOfSlot(client, resolved, logger)
       }
@@ -101,15 +109,25 @@ async function markGap(ledger: Queryable, schema: string, sources: readonly Sour
   return rows.map(({ source }) => `Marked ${String(source)} for a scan: changes may have been missed`)
 }
 
-async function waitForWriters(client: ClientBase, tables: readonly TableName[], logger: Logger): Promise<void> {
-  if (await untilWritersEnd(client, tables, writersWaitMs)) return
+/** @returns whether all have ended. */
+async function waitForWriters(client: ClientBase, sources: readonly Source[], logger: Logger): Promise<boolean> {
+  const tables = sources.map(({ bound }) => bound.table)
+  const fields = { tables: tables.map(tableSql) }
+  const haveEnded = await untilWritersEnd(client, tables, {
+    timeoutMs: writersWaitMs,
+    // The command would look as if it hung, and be ended.
+    onWait: () =>
+      logger.warn('Waiting for transactions that wrote before their tables were published, for up to a minute', fields),
+  })
+  if (haveEnded) return true
   logger.warn(
     'Transactions that wrote before their tables were published are still open: what they wrote may be missed',
     {
-      tables: tables.map(tableSql),
-      hint: 'Once they have ended: safetykit-sync backfill, which sends only what differs.',
+      ...fields,
+      hint: 'Once they have ended: safetykit-sync migrate again, so that a scan finds it; or, of a table that was never sent, safetykit-sync backfill.',
     },
   )
+  return false
 }
 
 /** Where a new slot begins: so that it is not taken for one that someone else has moved. */

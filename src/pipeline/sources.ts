@@ -51,8 +51,8 @@ export class Sources {
   readonly #options: SourcesOptions
   readonly #byName = new Map<string, Source>()
   readonly #nameByOid = new Map<number, string>()
-  /** Also of origins that were replaced by a refresh: objects on their way hold them. */
-  readonly #places = new Map<Origin, Place>()
+  /** Also of origins that were replaced by a refresh, for as long as an object on its way holds them. */
+  readonly #places = new WeakMap<Origin, Place>()
   #types: TypeCatalog
   #refreshing: Promise<void> | null = null
 

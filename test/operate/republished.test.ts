@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { type Rig, rigForTest } from '../support/pipeline.js'
+import { startCommand, writeConfig } from '../support/sidecar.js'
 import { soon } from '../support/soon.js'
 
 const fields = { title: true }
@@ -65,6 +66,31 @@ test('the same while a sidecar runs, and with a transaction that wrote before an
   await migrating
   await soon(() => expect(rig.sent('products')).toMatchObject({ 5: { title: 'late' } }))
   expect(await scanned(rig)).toEqual(['public.products'])
+})
+
+test('a migrate that was killed while it waited for such a transaction is finished by the next one', async () => {
+  const rig = await known()
+  const config = { capture: 'replication', slot: { name: rig.db.name }, results: 'off', tables }
+  const directory = await writeConfig(config)
+  onTestFinished(() => directory.remove())
+  await rig.db.query('ALTER PUBLICATION safetykit DROP TABLE products')
+  const open = await rig.db.client()
+  await open.query(`BEGIN; UPDATE products SET title = 'late' WHERE id = 5`)
+  await missed(rig)
+  const migrating = startCommand(['migrate'], { cwd: directory.dir, env: { DATABASE_URL: rig.db.url } })
+  await soon(async () =>
+    expect((await rig.db.query(`SELECT FROM pg_publication_tables WHERE tablename = 'products'`)).rowCount).toBe(1),
+  )
+  await soon(() => expect(rig.sent('products')).toMatchObject({ 21: { title: 'new' } }))
+  await soon(async () => expect(await rig.side('dirty')).toEqual([]))
+  await soon(() => expect(migrating.stderr()).toContain('Waiting for transactions'))
+  migrating.kill('SIGKILL')
+  await migrating.exited
+  await open.query('COMMIT')
+
+  expect(await rig.migrate()).toEqual([expect.stringContaining('Marked public.products')])
+  await soon(() => expect(rig.sent('products')).toMatchObject({ 5: { title: 'late' } }))
+  expect(await rig.migrate()).toEqual([])
 })
 
 test('rows that a filter kept back, and operations that were left out, are found as well', async () => {

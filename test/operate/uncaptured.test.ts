@@ -1,5 +1,11 @@
-import { describe, expect, test } from 'vitest'
+import pg from 'pg'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { silentLogger } from '../../src/logger.js'
+import { CaptureWatch } from '../../src/pipeline/capture-watch.js'
+import { Sources } from '../../src/pipeline/sources.js'
+import { defineSync } from '../../src/sync.js'
 import { rigForTest } from '../support/pipeline.js'
+import { createDatabase } from '../support/postgres.js'
 import { soon } from '../support/soon.js'
 import { workersForTest } from '../support/workers.js'
 
@@ -59,4 +65,51 @@ test('triggers that were disabled are told by a worker', async () => {
   await soon(() => expect(worker.measures().uncaptured).toEqual(['public.products']), patienceMs)
   expect(log.filter(({ level }) => level === 'error')).toHaveLength(1)
   expect(sent('products')).toMatchObject({ 1: { title: 'old' } })
+})
+
+describe('a migration that has locked a partition', () => {
+  const partitioned = `CREATE TABLE products (id integer PRIMARY KEY, title text NOT NULL) PARTITION BY RANGE (id);
+    CREATE TABLE low PARTITION OF products FOR VALUES FROM (0) TO (100); CREATE TABLE shops (LIKE low INCLUDING ALL)`
+  const both = { ...tables, 'public.shops': { namespace: 'shops', fields: { title: true } } }
+  const lockSql = 'BEGIN; LOCK TABLE low IN ACCESS EXCLUSIVE MODE'
+
+  test('a worker tells all the same what is not captured, and stops', async () => {
+    const { db, start } = await workersForTest({ sql: partitioned, tables: both })
+    const worker = await start()
+    await db.query('ALTER TABLE shops DISABLE TRIGGER ALL')
+    const migration = await db.client()
+    await migration.query(lockSql)
+    await soon(() => expect(worker.measures().uncaptured).toEqual(['public.shops']), patienceMs)
+    await worker.stop()
+    await migration.query('COMMIT')
+  })
+
+  test('so does a sidecar', async () => {
+    const rig = await rigForTest({ sql: partitioned, tables: both })
+    await rig.db.query('ALTER PUBLICATION safetykit DROP TABLE shops')
+    const migration = await rig.db.client()
+    await migration.query(lockSql)
+    await soon(() => expect(rig.pipeline.measures().uncaptured).toEqual(['public.shops']), patienceMs)
+    await rig.stop()
+    await migration.query('COMMIT')
+  })
+})
+
+test.each([
+  ['trigger', 1],
+  ['client', 0],
+] as const)('capture %s: connections that are taken to look at the catalogue: %d', async (capture, connections) => {
+  const db = await createDatabase({ sql })
+  onTestFinished(() => db.drop())
+  // A configuration wants a Prisma client for 'client', which nothing here asks for.
+  const resolved = { ...defineSync({ capture: 'trigger', tables } as never).resolved, capture }
+  const sources = await Sources.open({ db: db.pool, resolved, defaultSchema: 'public', logger: silentLogger })
+  const source = new pg.Pool({ connectionString: db.url })
+  onTestFinished(() => source.end())
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const watch = new CaptureWatch({ databases: { source }, resolved, sources, logger: silentLogger })
+  vi.advanceTimersByTime(60_000)
+  expect(source.totalCount).toBe(connections)
+  watch.stop()
 })

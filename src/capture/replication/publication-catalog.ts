@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg'
+import { partitionTree } from '../../partition-tree.js'
 import type { CurrentPublication, PublishedTable, WantedTable } from './publication-plan.js'
 
 /** Reads the publication, or `null` when there is none of that name. */
@@ -85,8 +86,8 @@ export async function readIdentities(
                   AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
               ) AS columns
          FROM wanted AS w
-         CROSS JOIN LATERAL (SELECT w.oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(w.oid)) AS m (oid)
-         JOIN pg_catalog.pg_class AS c ON c.oid = m.oid AND c.relkind = 'r'
+         JOIN ${partitionTree('SELECT oid FROM wanted')} AS m ON m.root = w.oid
+         JOIN pg_catalog.pg_class AS c ON c.oid = m.relid AND c.relkind = 'r'
          JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
      )
      SELECT w.oid IS NOT NULL AS exists,

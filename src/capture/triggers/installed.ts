@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg'
+import { partitionTree } from '../../partition-tree.js'
 import type { WantedCapture } from './captured-table.js'
 import { marker } from './definitions.js'
 import { transitionTable } from './function-bodies.js'
@@ -66,6 +67,12 @@ WITH wanted AS (
     FROM pg_catalog.pg_proc p
     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
    WHERE n.nspname = $1 AND pg_catalog.starts_with(pg_catalog.obj_description(p.oid, 'pg_proc'), $4)
+), partitions AS MATERIALIZED (
+  SELECT tree.root, tree.relid
+    FROM ${partitionTree(`
+      SELECT oid FROM wanted
+      UNION SELECT t.tgrelid FROM pg_catalog.pg_trigger t JOIN ours ON ours.oid = t.tgfoid WHERE t.tgparentid = 0`)} tree
+   WHERE tree.level > 0
 )
 SELECT current_setting('server_version_num')::int AS "versionNum", current_user AS role,
   (SELECT coalesce(json_agg(json_build_object(
@@ -92,10 +99,10 @@ SELECT current_setting('server_version_num')::int AS "versionNum", current_user 
                                         ELSE 'disabled' END,
             'unfitPartitions', (
               SELECT count(*)
-                FROM pg_catalog.pg_partition_tree(CASE c.relkind WHEN 'p' THEN c.oid END) tree
-               WHERE tree.level > 0 AND NOT EXISTS (
+                FROM partitions
+               WHERE partitions.root = c.oid AND NOT EXISTS (
                      SELECT FROM pg_catalog.pg_trigger clone
-                      WHERE clone.tgrelid = tree.relid AND clone.tgfoid = t.tgfoid AND clone.tgname = t.tgname
+                      WHERE clone.tgrelid = partitions.relid AND clone.tgfoid = t.tgfoid AND clone.tgname = t.tgname
                         AND clone.tgenabled = 'A')))
             ORDER BY t.tgname), '[]')
      FROM pg_catalog.pg_trigger t

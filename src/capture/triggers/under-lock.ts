@@ -3,6 +3,7 @@ import type { ClientBase } from 'pg'
 import { backoffMs } from '../../backoff.js'
 import { SyncError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
+import { partitionTree } from '../../partition-tree.js'
 
 export interface LockOptions {
   /** How long an attempt stands in the queue for a table: writers that come meanwhile stand behind it. Default: 200. */
@@ -83,7 +84,7 @@ export async function lockTable(
 const holdersSql = `SELECT l.pid, a.state, a.application_name AS application, a.xact_start AS "since"
   FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
  WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-   AND l.relation IN (SELECT $1::oid UNION SELECT relid::oid FROM pg_catalog.pg_partition_tree($1::oid::regclass))
+   AND l.relation IN (SELECT tree.relid FROM ${partitionTree('SELECT $1::oid')} tree)
    AND l.granted AND l.pid <> pg_catalog.pg_backend_pid() AND l.mode <> 'AccessShareLock'
  ORDER BY a.xact_start NULLS LAST LIMIT 1`
 
