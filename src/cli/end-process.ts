@@ -1,4 +1,5 @@
-import type { ExitCode } from './exit-codes.js'
+import { writeSync } from 'node:fs'
+import { type ExitCode, exitCodes } from './exit-codes.js'
 
 let ending = false
 
@@ -10,5 +11,24 @@ let ending = false
 export function endProcess(code: ExitCode): void {
   if (ending) return
   ending = true
-  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))
+  process.stdout.write('', (error) => {
+    if (error) outputFailed(error, code)
+    process.stderr.write('', () => process.exit(code))
+  })
+}
+
+/**
+ * Ends the process at once, where what it prints does not get out: a report that nobody has is not a success. Says so, but
+ * where whoever read the output has gone, as `head` does.
+ */
+export function outputFailed(error: Error, code: ExitCode = exitCodes.failure): never {
+  const reason = 'code' in error ? String(error.code) : error.name
+  if (!['EPIPE', 'ERR_STREAM_DESTROYED'].includes(reason)) {
+    try {
+      writeSync(process.stderr.fd, `error: the output could not be written (${reason})\n`)
+    } catch {
+      // Where stderr is the one that fails, nothing is left to say it on.
+    }
+  }
+  process.exit(code === exitCodes.ok ? exitCodes.failure : code)
 }

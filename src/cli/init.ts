@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { addHelp } from './options.js'
 
 export function addInit(program: Command): void {
@@ -34,8 +34,11 @@ export function addInit(program: Command): void {
   )
 }
 
-const commas = (text: string): readonly string[] =>
-  text
+function commas(text: string): readonly string[] {
+  const names = text
     .split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '')
+  if (names.length > 0) return names
+  throw new InvalidArgumentError('It has to name something, for example: Product,Seller')
+}

@@ -39,6 +39,7 @@ async function importDefault(file: string): Promise<unknown> {
   // jiti runs TypeScript on every Node that is supported, generated Prisma clients and path aliases included. Its cache on
   // disk would keep a copy of the user's files.
   const jiti = createJiti(file, { fsCache: false, interopDefault: false, tsconfigPaths: true })
+  const printing = printingToStderr()
   try {
     const module = await jiti.import<{ readonly default?: unknown }>(file)
     return module.default
@@ -49,7 +50,17 @@ async function importDefault(file: string): Promise<unknown> {
       cause: error,
       hint: 'Mend what the message names; --verbose shows where it was thrown.',
     })
+  } finally {
+    printing.restore()
   }
+}
+
+/** What a configuration prints while it is loaded is not the command's output, which `--json` promises to be JSON. */
+function printingToStderr(): { restore(): void } {
+  const { log, info, debug } = console
+  const { error } = console
+  Object.assign(console, { log: error, info: error, debug: error })
+  return { restore: () => void Object.assign(console, { log, info, debug }) }
 }
 
 const reasonOf = ({ name, message }: Error): string => (name === 'Error' ? message : `${name}: ${message}`)

@@ -59,13 +59,13 @@ export class ProgressDisplay {
     for (const course of this.#courses.values()) emit(progressEvent(course, atMs))
   }
 
-  /** All tables are done. */
-  finish(report: BackfillReport): void {
+  /** All tables are done; `parked`: how many objects SafetyKit has refused meanwhile. */
+  finish(report: BackfillReport, parked = 0): void {
     for (const table of report.tables) {
       this.follow({ ...table, phase: 'done', estimatedRows: null, waiting: 0 })
     }
     this.#options.lines?.end()
-    this.#options.emit?.(doneEvent(report, this.#startedAtMs, this.#options.now()))
+    this.#options.emit?.(doneEvent({ ...report, parked }, this.#startedAtMs, this.#options.now()))
   }
 
   /** A signal has ended it; the bars stay as they are. */

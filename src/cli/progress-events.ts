@@ -12,7 +12,12 @@ export type ProgressEvent =
       readonly secondsLeft: number | null
     })
   | (BackfilledTable & { readonly event: 'table'; readonly time: string; readonly seconds: number })
-  | (BackfillReport & { readonly event: 'done'; readonly time: string; readonly seconds: number })
+  | (BackfillReport & {
+      readonly event: 'done'
+      readonly time: string
+      readonly seconds: number
+      readonly parked: number
+    })
   | { readonly event: 'stopped'; readonly time: string; readonly seconds: number; readonly signal: string }
 
 /** For `--help`. */
@@ -20,10 +25,10 @@ export const eventsText = `JSON lines (their field "event"):
   progress  every 2 s for each table that is worked on: source, phase (waiting, scanning, importing, delivering),
             rows, estimatedRows, inStep, sent, imported, imports, queued, refused, waiting, rowsPerSecond, secondsLeft
   table     a table is done: source, rows, inStep, imported, imports, queued, refused, seconds
-  done      the last line of a backfill that is done: tables (each as above), seconds
+  done      the last line of a backfill that is done: tables (each as above), seconds, parked
   stopped   the last line of one that was stopped by a signal: signal, seconds
 Each has time. "imported" objects were sent by imports; "queued" rows were handed to the delivery of ongoing changes;
-"refused" ones SafetyKit has refused before as they are. Of a backfill that goes on, the counts are those of all of it.`
+"refused" ones SafetyKit has refused before as they are, "parked" ones it has refused now. Of a backfill that goes on, the counts are those of all of it.`
 
 export function progressEvent(course: Course, atMs: number): ProgressEvent {
   const { rowsPerSecond, secondsLeft, sent } = estimate(course)
@@ -44,11 +49,16 @@ export const tableEvent = (done: BackfilledTable, startedAtMs: number, atMs: num
   seconds: secondsOf(startedAtMs, atMs),
 })
 
-export const doneEvent = ({ tables }: BackfillReport, startedAtMs: number, atMs: number): ProgressEvent => ({
+export const doneEvent = (
+  { tables, parked }: BackfillReport & { readonly parked: number },
+  startedAtMs: number,
+  atMs: number,
+): ProgressEvent => ({
   event: 'done',
   time: iso(atMs),
   tables: tables.map(counts),
   seconds: secondsOf(startedAtMs, atMs),
+  parked,
 })
 
 export const stoppedEvent = (signal: string, startedAtMs: number, atMs: number): ProgressEvent => ({

@@ -58,8 +58,8 @@ export function formatEnd({ progress, startedAtMs }: Course, atMs: number, optio
   return fitted(parts, options)
 }
 
-/** What became of all tables, for people. */
-export function formatReport({ tables }: BackfillReport, seconds: number, paint: Paint): string {
+/** What became of all tables, for people; `parked`: how many of the objects that were sent SafetyKit has refused. */
+export function formatReport({ tables }: BackfillReport, seconds: number, paint: Paint, parked = 0): string {
   const [head = '', ...lines] = table(
     ['table', 'rows', 'in step', 'imported', 'queued', 'refused'],
     tables.map((one) => [
@@ -69,8 +69,14 @@ export function formatReport({ tables }: BackfillReport, seconds: number, paint:
   )
   const sent = tables.reduce((sum, { imported, queued }) => sum + imported + queued, 0)
   const said = sent === 0 ? 'Nothing was to be sent' : `${number(sent)} ${sent === 1 ? 'object' : 'objects'} sent`
-  return [paint('bold', head), ...lines, '', `${paint('green', '✓')} ${said}, in ${formatDuration(seconds)}`].join('\n')
+  const verdict =
+    parked === 0 ? `${paint('green', '✓')} ${said}` : `${paint('yellow', '!')} ${said}, ${number(parked)} refused`
+  return [paint('bold', head), ...lines, '', `${verdict}, in ${formatDuration(seconds)}`].join('\n')
 }
+
+/** Where to look for what was refused. */
+export const formatParked = (parked: number): string =>
+  `${number(parked)} ${parked === 1 ? 'object was' : 'objects were'} refused, and ${parked === 1 ? 'is' : 'are'} tried again by a worker: safetykit-sync status shows why, safetykit-sync retry sends what was given up.`
 
 /** Two units at most: `42 s`, `4 min 12 s`, `1 h 5 min`, `3 days`. */
 export function formatDuration(seconds: number): string {

@@ -10,7 +10,7 @@ import { loadConfig } from './load-config.js'
 import { createLogger } from './log.js'
 import type { ConfigFlags, LogFlags, RowFlags } from './options.js'
 import { ProgressDisplay } from './progress-display.js'
-import { formatReport } from './progress-text.js'
+import { formatParked, formatReport } from './progress-text.js'
 import { apiKey, baseUrl, databaseUrl, loadEnvFile } from './settings.js'
 import { startChecked } from './start.js'
 import { onStopSignals, type StopSignal } from './stop-signals.js'
@@ -64,10 +64,12 @@ export async function runBackfill(flags: Flags): Promise<void> {
       }),
     )
     if ('report' in ended) {
-      display.finish(ended.report)
+      const { report, parked } = ended
+      display.finish(report, parked)
+      if (!json) print(stdout, formatReport(report, display.seconds, paintFor(stdout), parked))
+      if (parked > 0) print(stderr, formatParked(parked))
       if (json) return
-      print(stdout, formatReport(ended.report, display.seconds, paintFor(stdout)))
-      if (ended.report.tables.some(({ imports }) => imports > 0)) print(stderr, importsAreProcessed)
+      if (report.tables.some(({ imports }) => imports > 0)) print(stderr, importsAreProcessed)
       return
     }
     display.stopped(ended.signal)
@@ -86,7 +88,7 @@ interface Running {
   readonly say: (text: string) => void
 }
 
-type Ended = { readonly report: BackfillReport } | { readonly signal: StopSignal }
+type Ended = { readonly report: BackfillReport; readonly parked: number } | { readonly signal: StopSignal }
 
 /** Runs the backfill until it is done, until its pipeline fails, or until a signal. */
 async function untilStopped({ start, request, tick, say }: Running): Promise<Ended> {
@@ -114,7 +116,7 @@ async function untilStopped({ start, request, tick, say }: Running): Promise<End
     pipeline = started
     try {
       const report = await backfilled(started, { ...request, signal: stopping.signal })
-      if (stoppedBy === undefined) return { report }
+      if (stoppedBy === undefined) return { report, parked: started.counts.parked }
     } catch (error) {
       if (stoppedBy === undefined || !isAbort(error)) throw error
     } finally {

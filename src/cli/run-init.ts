@@ -46,13 +46,25 @@ export async function runInit(flags: Flags): Promise<void> {
       hint: flags.tables ? 'Check DATABASE_URL.' : 'Check the path of the schema: --schema prisma/schema.prisma',
     })
   }
-  const { names, capture } = await answers(flags, mappable)
+  const { names, capture } = await answers(flags, candidates)
   const chosen = mappable.filter(({ name }) => names.includes(name))
   const mappings = guessMappings(chosen)
   const skipped = candidates.filter((one) => !isMappable(one)).map(({ name }) => ({ name, why: 'has no primary key' }))
   const text = configText({ capture, client, mappings, skipped })
-  writeFileSync(file, text, { flag: flags.force ? 'w' : 'wx' })
+  write(file, text, flags)
   print(process.stdout, told(flags, mappings, capture, client?.todo ?? []))
+}
+
+function write(file: string, text: string, { config, force }: Flags): void {
+  try {
+    writeFileSync(file, text, { flag: force ? 'w' : 'wx' })
+  } catch (error) {
+    const reason = error instanceof Error && 'code' in error ? ` (${error.code})` : ''
+    throw new SyncError('ARGUMENT_INVALID', `${config} cannot be written${reason}`, {
+      cause: error,
+      hint: '--config names a file in a folder that is there and that this user may write: --config safetykit.config.ts',
+    })
+  }
 }
 
 async function readModels(flags: Flags, directory: string) {
@@ -69,9 +81,13 @@ async function readTables(flags: Flags) {
   return { candidates, client: null }
 }
 
-async function answers(flags: Flags, candidates: readonly Candidate[]): Promise<Answers> {
+async function answers(flags: Flags, all: readonly Candidate[]): Promise<Answers> {
+  const candidates = all.filter(isMappable)
   const known = candidates.map(({ name }) => name)
-  for (const name of flags.models ?? []) if (!known.includes(name)) throw unknownName(name, known)
+  for (const name of flags.models ?? []) {
+    if (all.some((one) => one.name === name && !isMappable(one))) throw withoutKey(name)
+    if (!known.includes(name)) throw unknownName(name, known)
+  }
   const given = { names: flags.models, capture: flags.capture }
   if (flags.yes) return { names: given.names ?? known, capture: given.capture ?? 'trigger' }
   if (process.stdin.isTTY && process.stdout.isTTY) {
@@ -82,6 +98,11 @@ async function answers(flags: Flags, candidates: readonly Candidate[]): Promise<
     hint: 'Say --yes for all models, or which: --models Product,Seller --yes',
   })
 }
+
+const withoutKey = (name: string): SyncError =>
+  new SyncError('ARGUMENT_INVALID', `${name} cannot be sent: it has no primary key`, {
+    hint: 'Give it one (@id, or @@id of several fields), or leave it out of --models.',
+  })
 
 function unknownName(name: string, known: readonly string[]): SyncError {
   const close = nearest(name, known)

@@ -31,7 +31,12 @@ export async function runPrune({ olderThan, batch, dryRun, ...flags }: Flags): P
     stoppedBy = signal
     stopping.abort()
   })
-  const connecting = { url: resolved.ledgerUrl ?? url, command: 'prune', statementTimeoutMs }
+  const leave = (): void => lines?.end()
+  // The second signal ends the process at once, and the cursor is not to stay hidden.
+  process.once('exit', leave)
+  const { ledgerUrl } = resolved
+  const place = ledgerUrl === null ? { url } : { url: ledgerUrl, setting: 'ledgerUrl' }
+  const connecting = { ...place, command: 'prune', statementTimeoutMs }
   try {
     const report = await withClient(connecting, (ledger) =>
       prune({
@@ -50,6 +55,7 @@ export async function runPrune({ olderThan, batch, dryRun, ...flags }: Flags): P
     if (!report.finished) endProcess(stoppedBy === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated)
   } finally {
     lines?.end()
+    process.off('exit', leave)
     release()
   }
 }

@@ -9,6 +9,7 @@ import { loadConfig } from './load-config.js'
 import { createLogger } from './log.js'
 import type { ConfigFlags, LogFlags, RowFlags } from './options.js'
 import { databaseUrl, loadEnvFile } from './settings.js'
+import { onStopSignals } from './stop-signals.js'
 import { paintFor, print, printJson } from './terminal.js'
 import { formatVerified, formatVerifyProgress } from './verify-text.js'
 
@@ -30,6 +31,12 @@ export async function runVerify(flags: Flags): Promise<void> {
   }
   const logger = createLogger({ level: flags.logLevel, stream: { isTTY: stderr.isTTY, write } })
   const { model: models, table: tables, where } = flags
+  // A signal ends it at once, as it would by itself; but the cursor is not to stay hidden.
+  const release = onStopSignals((signal) => {
+    lines?.end()
+    release()
+    process.kill(process.pid, signal)
+  })
   try {
     const report = await explainingDatabase(url, () =>
       verify({ resolved, databaseUrl: url, logger, models, tables, where, onProgress: show }),
@@ -40,5 +47,6 @@ export async function runVerify(flags: Flags): Promise<void> {
     if (!report.inStep) endProcess(exitCodes.failure)
   } finally {
     lines?.end()
+    release()
   }
 }

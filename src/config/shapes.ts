@@ -6,8 +6,14 @@ import { contentTypes, displayHints } from './words.js'
 const minutes = 60_000
 const hours = 60 * minutes
 
+/** A timer that is to wait longer goes off at once. */
+const maxTimerMs = 2 ** 31 - 1
+const tooLong = 'may be 2147483647 (24 days) at most'
+
 const count = (initial: number) => z.int().positive('has to be above 0').default(initial)
 const wait = (initial: number) => z.int().nonnegative('has to be 0 or more').default(initial)
+const countMs = (initial: number) => z.int().positive('has to be above 0').max(maxTimerMs, tooLong).default(initial)
+const waitMs = (initial: number) => z.int().nonnegative('has to be 0 or more').max(maxTimerMs, tooLong).default(initial)
 
 // Postgres cuts longer names off without an error, and two that differ further on become one.
 const identifier = (initial: string) =>
@@ -35,6 +41,10 @@ export const optionsShape = z.strictObject({
   ledgerUrl: z
     .string()
     .regex(/^postgres(ql)?:\/\//, 'has to be a URL that begins with postgresql://')
+    .refine(
+      (url) => !url.startsWith('postgres') || URL.canParse(url),
+      'is not a URL: special characters in the password are percent-encoded (# is %23, @ is %40)',
+    )
     .optional(),
   publication: z
     .strictObject({ name: identifier('safetykit'), columns: z.enum(['all', 'mapped']).default('all') })
@@ -48,22 +58,22 @@ export const optionsShape = z.strictObject({
       onLost: z.enum(['recreate', 'stop']).default('recreate'),
     })
     .prefault({}),
-  spill: z.strictObject({ afterMs: count(minutes), lagBytes: count(1024 ** 3) }).prefault({}),
+  spill: z.strictObject({ afterMs: countMs(minutes), lagBytes: count(1024 ** 3) }).prefault({}),
   heartbeat: z
     .strictObject({
-      everyMs: z.int().positive('has to be above 0').nullable().default(15_000),
-      deadlineMs: count(30_000),
+      everyMs: z.int().positive('has to be above 0').max(maxTimerMs, tooLong).nullable().default(15_000),
+      deadlineMs: countMs(30_000),
     })
     .prefault({}),
   delivery: z
     .strictObject({
       maxBatchObjects: count(100),
       maxBatchBytes: count(1024 * 1024),
-      maxBatchAgeMs: wait(25),
+      maxBatchAgeMs: waitMs(25),
       maxConcurrency: count(16),
-      requestTimeoutMs: count(30_000),
-      retryBaseMs: count(250),
-      retryMaxMs: count(30_000),
+      requestTimeoutMs: countMs(30_000),
+      retryBaseMs: countMs(250),
+      retryMaxMs: countMs(30_000),
     })
     .prefault({}),
   parking: z

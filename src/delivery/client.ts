@@ -25,7 +25,8 @@ export interface ClientOptions {
  *
  * - `retry`: it may succeed later. `ambiguous` says that the API may have taken it all the same (a time-out, a reset, a
  *   5xx); `throttled` that it asks for less (429).
- * - `rejected`: the same request will be refused again (any other 4xx).
+ * - `rejected`: the same request will be refused again (any other 4xx). Not 404 and 405: these say that there is no such call
+ *   where the request went to, and nothing of what was in it; but of a question about a request 404 is the answer.
  * - `unauthorized`: 401 or 403, nothing will be accepted with this key.
  */
 export type Outcome<T> =
@@ -191,6 +192,7 @@ export class SafetyKitClient {
   }
 
   async #send<T>({
+    call,
     method,
     namespace,
     path = '',
@@ -220,17 +222,12 @@ export class SafetyKitClient {
     if (status >= 200 && status < 300) {
       const value = read(text)
       if (value !== null) return { status, outcome: { kind: 'accepted', answer: value } }
-      const error = new SyncError(
-        'API_UNEXPECTED',
-        `The API answered ${status} with a body that is not its contract's`,
-        {
-          retryable: true,
-          hint: 'Check that SAFETYKIT_BASE_URL is the API itself, not a proxy or a login page.',
-        },
-      )
+      const words = `The API answered ${status} with a body that is not its contract's`
+      const error = new SyncError('API_UNEXPECTED', words, { retryable: true, hint: checkBaseUrl })
       return { status, outcome: retry(error, { status, ambiguous: true }) }
     }
-    return { status, outcome: refused(status, this.#withoutKey(text), header(answer.headers['retry-after'])) }
+    const retryAfter = header(answer.headers['retry-after'])
+    return { status, outcome: refused({ call, status, text: this.#withoutKey(text), retryAfter }) }
   }
 }
 
@@ -278,7 +275,18 @@ function connectionError(cause: unknown, origin: string, timeoutMs: number): Syn
   })
 }
 
-function refused(status: number, text: string, retryAfter: string | undefined): Outcome<never> {
+/** Where what answers is not the API, every object would be refused alike: it is waited for, and none is parked for it. */
+const checkBaseUrl =
+  'Check that SAFETYKIT_BASE_URL is the API itself, without /v1 at its end, and not a proxy or a login page.'
+
+interface Refused {
+  readonly call: ApiCall['call']
+  readonly status: number
+  readonly text: string
+  readonly retryAfter: string | undefined
+}
+
+function refused({ call, status, text, retryAfter }: Refused): Outcome<never> {
   const said = readRefusal(text)
   const words = said === '' ? `The API answered ${status}` : `The API answered ${status}: ${said}`
   if (status === 401 || status === 403) {
@@ -287,11 +295,13 @@ function refused(status: number, text: string, retryAfter: string | undefined): 
     })
     return { kind: 'unauthorized', error, status }
   }
-  if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
+  const isNoCall = status === 405 || (status === 404 && call !== 'status')
+  if (status >= 400 && status < 500 && status !== 408 && status !== 429 && !isNoCall) {
     return { kind: 'rejected', error: new SyncError('API_REJECTED', words), status }
   }
   const code = status === 408 || status === 429 || status >= 500 ? 'API_UNAVAILABLE' : 'API_UNEXPECTED'
-  return retry(new SyncError(code, words, { retryable: true }), {
+  const hint = code === 'API_UNEXPECTED' ? checkBaseUrl : undefined
+  return retry(new SyncError(code, words, { retryable: true, hint }), {
     status,
     retryAfterMs: parseRetryAfter(retryAfter, Date.now()),
     ambiguous: status !== 429,

@@ -221,8 +221,11 @@ export class Sender {
           this.#returnAll(lane, batch, { ambiguous: true })
           break
         }
-        const { code } = outcome.error
-        this.#options.logger.warn('A request failed and is tried again', { ...facts, code, status: outcome.status })
+        const { error, status } = outcome
+        const { code, hint } = error
+        // The words of a refusal are the API's, and may hold what was sent.
+        const reason = status === null || status < 300 ? { error } : { hint }
+        this.#options.logger.warn('A request failed and is tried again', { ...facts, code, status, ...reason })
         this.#failed(lane, batch, outcome, startedMs)
         break
       }

@@ -26,13 +26,27 @@ export async function findSchema(directory: string, given: string | undefined): 
   const named = given ?? (await schemaOfConfig(directory)) ?? schemaOfPackage(directory)
   const places = named === undefined ? ['prisma/schema.prisma', 'schema.prisma', 'prisma/schema', 'prisma'] : [named]
   for (const place of places.map((one) => path.resolve(directory, one))) {
-    const files = existsSync(place) ? filesOf(place) : []
+    const files = existsSync(place) ? readable(place, () => filesOf(place)) : []
     if (files.length === 0) continue
-    return { files, text: files.map((file) => readFileSync(file, 'utf8')).join('\n') }
+    return { files, text: files.map(textOf).join('\n') }
   }
   throw new SyncError('CONFIG_NOT_FOUND', `There is no Prisma schema at ${places.join(', ')} in ${directory}`, {
     hint: 'Give its file or its folder: --schema db/schema.prisma. Without Prisma: --tables reads the tables of DATABASE_URL.',
   })
+}
+
+const textOf = (file: string): string => readable(file, () => readFileSync(file, 'utf8'))
+
+function readable<T>(place: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    const reason = error instanceof Error && 'code' in error ? ` (${error.code})` : ''
+    throw new SyncError('CONFIG_INVALID', `${place} cannot be read${reason}`, {
+      cause: error,
+      hint: 'Make it readable for this user, or give the schema of Prisma: --schema db/schema.prisma',
+    })
+  }
 }
 
 /** The file, or the `.prisma` files of a folder and of those in it. */
@@ -51,7 +65,7 @@ const isGenerated = (folder: string): boolean => existsSync(path.join(folder, 'i
 async function schemaOfConfig(directory: string): Promise<string | undefined> {
   const file = configNames.map((name) => path.resolve(directory, name)).find((candidate) => existsSync(candidate))
   if (file === undefined) return undefined
-  const schema = (await evaluated(file)) ?? /\bschema\s*:\s*(['"`])([^'"`]+)\1/.exec(readFileSync(file, 'utf8'))?.[2]
+  const schema = (await evaluated(file)) ?? /\bschema\s*:\s*(['"`])([^'"`]+)\1/.exec(textOf(file))?.[2]
   return schema === undefined ? undefined : path.resolve(path.dirname(file), schema)
 }
 
@@ -69,6 +83,18 @@ async function evaluated(file: string): Promise<string | undefined> {
 function schemaOfPackage(directory: string): string | undefined {
   const file = path.resolve(directory, 'package.json')
   if (!existsSync(file)) return undefined
-  const manifest = JSON.parse(readFileSync(file, 'utf8')) as { readonly prisma?: { readonly schema?: unknown } }
-  return typeof manifest.prisma?.schema === 'string' ? manifest.prisma.schema : undefined
+  const manifest = parsedJson(file) as { readonly prisma?: { readonly schema?: unknown } | null } | null
+  return typeof manifest?.prisma?.schema === 'string' ? manifest.prisma.schema : undefined
+}
+
+function parsedJson(file: string): unknown {
+  const text = textOf(file)
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new SyncError('CONFIG_INVALID', `${file} is not JSON`, {
+      cause: error,
+      hint: 'Mend it, or give the schema of Prisma, and it is not looked at: --schema db/schema.prisma',
+    })
+  }
 }

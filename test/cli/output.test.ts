@@ -109,8 +109,20 @@ describe('redact', () => {
     ['http://user:secret@proxy:8080', 'http://[hidden]@proxy:8080'],
     ['host=db password=secret user=u', 'host=db password=[hidden] user=u'],
     ['https://api.safetykit.com/v1', 'https://api.safetykit.com/v1'],
+    ['https://user:12345@proxy', 'https://[hidden]@proxy'],
+    ['https://token@proxy/path', 'https://[hidden]@proxy/path'],
+    ['http://user:p/w@proxy:8080', 'http://[hidden]@proxy:8080'],
+    ['https://x.com/?next=https://u:p@h/@a', 'https://x.com/?next=https://[hidden]@a'],
   ])('takes the credentials out of %j', (text, clean) => {
     expect(redact(text, [])).toBe(clean)
+  })
+
+  it.each([
+    'https://x.com/@bob/1',
+    'https://x.com:8080/@bob/1',
+    '{"id":"http://x.com/a?b=c@d"}',
+  ])('leaves an @ in a path as it is, as in the id of an object: %j', (text) => {
+    expect(redact(text, [])).toBe(text)
   })
 
   it('takes a key out, wherever it stands', () => {

@@ -203,7 +203,13 @@ describe('the display of a backfill', () => {
       secondsLeft: 98,
     })
     expect(events[2]).toEqual({ event: 'table', time: '2026-01-01T00:00:05.100Z', ...done, seconds: 5.1 })
-    expect(events[3]).toEqual({ event: 'done', time: '2026-01-01T00:00:05.100Z', tables: [done], seconds: 5.1 })
+    expect(events[3]).toEqual({
+      event: 'done',
+      time: '2026-01-01T00:00:05.100Z',
+      tables: [done],
+      seconds: 5.1,
+      parked: 0,
+    })
   })
 
   it('tells the end of each table once, also of one that was never told of', () => {

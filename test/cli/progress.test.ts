@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Course, estimate, follow } from '../../src/cli/progress.js'
-import { formatCourse, formatDuration, formatEnd, formatReport } from '../../src/cli/progress-text.js'
+import { formatCourse, formatDuration, formatEnd, formatParked, formatReport } from '../../src/cli/progress-text.js'
 import { painter } from '../../src/cli/terminal.js'
 import type { BackfilledTable, BackfillProgress } from '../../src/pipeline/backfill/report.js'
 
@@ -216,6 +216,14 @@ describe('the report', () => {
       '',
       '✓ 999,988 objects sent, in 3 min 12 s',
     ])
+  })
+
+  it('is no success where SafetyKit has refused some', () => {
+    const report = { tables: [{ ...counts, rows: 300, queued: 300 }] }
+    expect(formatReport(report, 1, paint, 300).split('\n').at(-1)).toBe('! 300 objects sent, 300 refused, in 1 s')
+    expect(formatParked(1)).toBe(
+      '1 object was refused, and is tried again by a worker: safetykit-sync status shows why, safetykit-sync retry sends what was given up.',
+    )
   })
 
   it('says so where nothing was to be sent', () => {

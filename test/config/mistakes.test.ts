@@ -61,6 +61,18 @@ describe('names that are not known', () => {
   })
 
   test.each([
+    [{ heartbeat: { everyMs: 3e9 } }, 'heartbeat.everyMs'],
+    [{ heartbeat: { deadlineMs: 3e9 } }, 'heartbeat.deadlineMs'],
+    [{ delivery: { requestTimeoutMs: 1e10 } }, 'delivery.requestTimeoutMs'],
+    [{ delivery: { maxBatchAgeMs: 2 ** 31 } }, 'delivery.maxBatchAgeMs'],
+    [{ spill: { afterMs: 2 ** 31 } }, 'spill.afterMs'],
+  ])('a time that no timer can wait for %#', (config, path) => {
+    expect(ofModels({ ...config, models: fine })).toMatchObject([
+      { path, message: expect.stringContaining('may be 2147483647 (24 days) at most') },
+    ])
+  })
+
+  test.each([
     [{ model: {}, models: fine }, 'model', 'did you mean models?'],
     [{ captur: 'trigger', models: fine }, 'captur', 'did you mean capture?'],
     [{ delivery: { maxBatchObject: 1 }, models: fine }, 'delivery.maxBatchObject', 'did you mean maxBatchObjects?'],

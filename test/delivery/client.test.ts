@@ -39,6 +39,7 @@ function client(baseUrl: string, options: Partial<ClientOptions> = {}): SafetyKi
   return made
 }
 
+const baseUrlHint = expect.stringContaining('SAFETYKIT_BASE_URL')
 const ok = (_: Heard, response: ServerResponse): void => void response.end(accepted)
 const everything = (outcome: Outcome<unknown>): string =>
   inspect(outcome, { depth: 20, showHidden: true, maxStringLength: null, maxArrayLength: null })
@@ -96,11 +97,17 @@ describe('a call', () => {
       { kind: 'retry', error: { code: 'API_UNEXPECTED' }, ambiguous: true },
     ],
     [200, '<html>', { kind: 'retry', error: { code: 'API_UNEXPECTED', retryable: true }, ambiguous: true }],
-    [302, '', { kind: 'retry', error: { code: 'API_UNEXPECTED' }, ambiguous: true }],
+    [302, '', { kind: 'retry', error: { code: 'API_UNEXPECTED', hint: baseUrlHint }, ambiguous: true }],
     [400, '{"error":{"message":"id is missing"}}', { kind: 'rejected', error: { code: 'API_REJECTED' } }],
     [401, '', { kind: 'unauthorized', error: { code: 'API_UNAUTHORIZED' } }],
     [403, '', { kind: 'unauthorized', error: { code: 'API_UNAUTHORIZED' } }],
-    [404, '', { kind: 'rejected' }],
+    // Nothing in a request is to blame for these: they come from an address that is not the API.
+    [
+      404,
+      '',
+      { kind: 'retry', error: { code: 'API_UNEXPECTED', retryable: true, hint: baseUrlHint }, throttled: false },
+    ],
+    [405, '', { kind: 'retry', error: { code: 'API_UNEXPECTED', hint: baseUrlHint } }],
     [408, '', { kind: 'retry', error: { code: 'API_UNAVAILABLE' }, ambiguous: true, throttled: false }],
     [413, '', { kind: 'rejected' }],
     [422, '', { kind: 'rejected', error: { message: 'The API answered 422' } }],
@@ -110,6 +117,14 @@ describe('a call', () => {
   ])('that is answered with %i and %s', async (status, body, outcome) => {
     const { url } = await api((_, response) => response.writeHead(status).end(body))
     expect(await client(url).add('products', '{}')).toMatchObject(outcome)
+  })
+
+  test('about a request that the API does not know is answered with 404, and that is an answer', async () => {
+    const { url } = await api((_, response) => response.writeHead(404).end())
+    expect(await client(url).requestStatus('products', 'req_1', () => null)).toMatchObject({
+      kind: 'rejected',
+      status: 404,
+    })
   })
 
   test.each([

@@ -46,7 +46,7 @@ describe('one object that the API refuses', () => {
     expect(bad?.error?.message).toMatch(/^The API answered 422: ti|^The API answered 422: x{480}/)
   })
 
-  test.each([400, 404, 409, 413, 415, 422])('with %i is parked', async (status) => {
+  test.each([400, 409, 413, 415, 422])('with %i is parked', async (status) => {
     const room = await rooms.open()
     room.emulator.faults.add({ when: { ids: ['bad'] }, do: { status } })
     room.send('bad', 1)
@@ -66,6 +66,45 @@ describe('one object that the API refuses', () => {
     await room.done()
     expect((await room.objects()).filter(({ state }) => state !== 'accepted')).toMatchObject([{ object_id: 'p7' }])
   })
+})
+
+test.each([
+  404, 405,
+])('an address that answers all with %i parks nothing: it is told, and waited for', async (status) => {
+  const room = await rooms.open({ delivery: { retryBaseMs: 1, retryMaxMs: 5 } })
+  const wrong = room.emulator.faults.add({ do: { reject: status, message: 'a title in it' } })
+  for (let n = 0; n < 20; n += 1) room.send(`p${n}`, n)
+  await soon(() => expect(wrong.hits).toBeGreaterThan(60))
+  expect(room.dispatcher.counts.parked).toBe(0)
+  expect(room.log).toContainEqual({
+    level: 'warn',
+    message: 'A request failed and is tried again',
+    fields: expect.objectContaining({
+      code: 'API_UNEXPECTED',
+      status,
+      hint: expect.stringContaining('SAFETYKIT_BASE_URL'),
+    }),
+  })
+  expect(JSON.stringify(room.log)).not.toContain('a title in it')
+  wrong.remove()
+  await room.done()
+  expect(room.emulator.objects('products').size).toBe(20)
+})
+
+test('an API that is not there is told with the reason, and what to check', async () => {
+  const room = await rooms.open({ delivery: { retryBaseMs: 1, retryMaxMs: 5 } })
+  const away = room.emulator.faults.add({ do: { reset: true } })
+  room.send('p', 1)
+  await soon(() => expect(room.log.length).toBeGreaterThan(0))
+  expect(room.log[0]?.fields).toMatchObject({
+    status: null,
+    error: {
+      message: expect.stringContaining('could not be reached ('),
+      hint: expect.stringContaining(room.emulator.url),
+    },
+  })
+  away.remove()
+  await room.done()
 })
 
 test('several refused objects in one batch are parked, each of them alone', async () => {

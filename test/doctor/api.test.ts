@@ -1,3 +1,4 @@
+import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
@@ -40,6 +41,24 @@ test('a server that speaks TLS without a certificate at all is told', async () =
   onTestFinished(() => void server.close())
   const baseUrl = (): string => `https://127.0.0.1:${(server.address() as AddressInfo).port}`
   expect(await api(rig, { baseUrl })).toMatchObject({ 'api-tls': 'failure' })
+})
+
+test.each([301, 404, 405])('an address that answers all with %i is told: it is not the API', async (status) => {
+  const rig = await doctorForTest({ migrate: false })
+  const server = createServer((_, response) => response.writeHead(status, { location: '/login' }).end())
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const baseUrl = (): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
+  const { findings } = await rig.doctor({ settings: { baseUrl }, timeoutMs: 3_000, write: true })
+  const found = (check: string) => findings.find((one) => one.check === check)
+  expect(found('api-answer')).toMatchObject({
+    status: 'warning',
+    fix: [{ do: expect.stringContaining(`SAFETYKIT_BASE_URL (${baseUrl()})`) }],
+  })
+  expect(found('api-settings')).toMatchObject({
+    status: 'failure',
+    fix: [{ do: expect.stringContaining('SAFETYKIT_BASE_URL') }],
+  })
 })
 
 test('a key that is refused is told without a call that writes; with --write the settings are pushed', async () => {

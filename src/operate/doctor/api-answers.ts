@@ -22,14 +22,17 @@ export interface ApiAnswer {
   readonly tookMs: number
 }
 
-/** Asks without the key, for no call that it has: every status says that HTTP works. */
+/** No request has it. */
+const unknownRequest = 'req_safetykit_sync_doctor'
+
+/** Asks without the key, which the API refuses: every status says that HTTP works, and 401 or 403 that it is the API. */
 export async function askApi({ url, proxySettings, timeoutMs, now }: ApiAnswersGiven): Promise<ApiAnswer> {
   const agent = proxySettings === undefined ? new Agent() : new EnvHttpProxyAgent(proxySettings)
   try {
     const before = now()
     const { statusCode, headers, body } = await agent.request({
       origin: url.origin,
-      path: url.pathname,
+      path: `${url.pathname.replace(/\/+$/, '')}/v1/data/none/requests/${unknownRequest}`,
       method: 'GET',
       signal: AbortSignal.timeout(timeoutMs),
     })
@@ -74,9 +77,6 @@ const withClient = async <T>(given: KeyGiven, work: (client: SafetyKitClient) =>
   }
 }
 
-/** No request has it. */
-const unknownRequest = 'req_safetykit_sync_doctor'
-
 export const keyChecks: readonly Check<KeyGiven>[] = [
   {
     check: 'api-key',
@@ -114,5 +114,7 @@ export const keyChecks: readonly Check<KeyGiven>[] = [
 function said(outcome: Exclude<Outcome<unknown>, { kind: 'accepted' }>): Verdict {
   const { message, hint } = outcome.error
   const fix = hint === undefined ? [] : [{ do: hint }]
+  // Who answers so is not the API, and waiting does not make it so.
+  if (outcome.error.code === 'API_UNEXPECTED') return failure(message, fix)
   return outcome.kind === 'retry' ? warning(`it could not be told: ${message}`, fix) : failure(message, fix)
 }

@@ -79,7 +79,7 @@ class Way implements Line {
   }
 }
 
-function judge({ proxy }: ApiGiven, answer: ApiAnswer): Learnt<ApiAnswer> {
+function judge({ proxy, url }: ApiGiven, answer: ApiAnswer): Learnt<ApiAnswer> {
   const { status, tookMs } = answer
   const found = `HTTP ${status} after ${Math.round(tookMs)} ms`
   if (status === 407) {
@@ -88,6 +88,13 @@ function judge({ proxy }: ApiGiven, answer: ApiAnswer): Learnt<ApiAnswer> {
       verdicts: failure(`the proxy ${proxy?.host ?? ''} asks for a login (${status})`, fix),
       value: new Missing('"api-answer" failed'),
     }
+  }
+  if (status === 404 || status === 405 || (status >= 300 && status < 400)) {
+    const base = `${url.origin}${url.pathname}`
+    const fix = [
+      { do: `Check that SAFETYKIT_BASE_URL (${base}) is the API itself, without /v1 at its end, and no redirect.` },
+    ]
+    return { verdicts: warning(`${found}: without a key the API refuses, and has no other answer`, fix), value: answer }
   }
   if (status < 500) return { verdicts: ok(found), value: answer }
   return { verdicts: warning(found, [{ do: 'Try again in a while; "run" does by itself.' }]), value: answer }
