@@ -17,7 +17,7 @@ export interface Given {
  * @throws {SyncError} `SETTING_MISSING`, or `CONFIG_INVALID` where it is not a URL that Postgres can be reached at.
  */
 export function databaseUrl(given: Given): string {
-  const url = given.value || process.env.DATABASE_URL
+  const url = (given.value || process.env.DATABASE_URL)?.trim()
   const example = 'postgresql://user:password@localhost:5432/shop'
   if (url === undefined || url === '') {
     throw new SyncError('SETTING_MISSING', 'DATABASE_URL is not set', {
@@ -25,9 +25,20 @@ export function databaseUrl(given: Given): string {
     })
   }
   const name = given.value ? given.name : 'DATABASE_URL'
-  if (!URL.canParse(url)) {
+  if (/^["'`]/.test(url)) {
+    throw new SyncError('CONFIG_INVALID', `${name} begins with a quote`, {
+      hint: `Leave the quotes around it out: whatever set it (docker --env-file, for one) takes them as they stand. ${name}=${example}`,
+    })
+  }
+  const [reference] = url.match(/\$\{\w+\}/) ?? []
+  if (reference !== undefined) {
+    throw new SyncError('CONFIG_INVALID', `${name} holds ${reference}, and nothing has put a value in its place`, {
+      hint: 'Prisma expands variables in .env, Node does not: write the value itself. What belongs to a password is percent-encoded ($ is %24).',
+    })
+  }
+  if (!URL.canParse(url) || !canDecode(url)) {
     throw new SyncError('CONFIG_INVALID', `${name} is not a URL`, {
-      hint: `It looks like this: ${example}; special characters in the password are percent-encoded (# is %23, @ is %40).`,
+      hint: `It looks like this: ${example}; special characters in the password are percent-encoded (# is %23, @ is %40, % is %25).`,
     })
   }
   const { protocol } = new URL(url)
@@ -38,6 +49,16 @@ export function databaseUrl(given: Given): string {
       ? `Give the direct URL of the database, not the one of the proxy: ${example}`
       : `Only PostgreSQL is supported: ${example}`,
   })
+}
+
+/** A % that is followed by no hexadecimal digits stands for itself to `pg`; what is percent-encoded has to be UTF-8. */
+function canDecode(url: string): boolean {
+  try {
+    decodeURIComponent(url.replace(/%(?![0-9a-f]{2})/gi, '%25'))
+    return true
+  } catch {
+    return false
+  }
 }
 
 /**
@@ -77,16 +98,31 @@ export interface ProxySettings {
   noProxy?: string
 }
 
-/** The proxy of the environment, in either spelling; `undefined` where there is none. */
+/**
+ * The proxy of the environment, in either spelling; `undefined` where there is none.
+ * @throws {SyncError} `CONFIG_INVALID` where one is not an HTTP URL.
+ */
 export function proxy(): ProxySettings | undefined {
   const read = (name: string): string => process.env[name.toLowerCase()] || process.env[name] || ''
-  const [httpProxy, httpsProxy, noProxy] = [read('HTTP_PROXY'), read('HTTPS_PROXY'), read('NO_PROXY')]
+  const [httpProxy, httpsProxy] = [proxyUrl('HTTP_PROXY', read), proxyUrl('HTTPS_PROXY', read)]
+  const noProxy = read('NO_PROXY')
   if (httpProxy === '' && httpsProxy === '') return undefined
   return {
     ...(httpProxy === '' ? {} : { httpProxy }),
     ...(httpsProxy === '' ? {} : { httpsProxy }),
     ...(noProxy === '' ? {} : { noProxy }),
   }
+}
+
+/** `host:port` is taken for an HTTP proxy, as curl does. */
+function proxyUrl(name: string, read: (name: string) => string): string {
+  const value = read(name).trim()
+  if (value === '') return ''
+  const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(value) ? value : `http://${value}`
+  if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return url
+  throw new SyncError('CONFIG_INVALID', `${name} is not the URL of an HTTP proxy`, {
+    hint: `It looks like this: ${name}=http://proxy:3128; special characters in a password are percent-encoded (# is %23, @ is %40).`,
+  })
 }
 
 /** Where the files of imports stand, unless it is set: a folder for each user, since others may not read them. */
@@ -115,7 +151,8 @@ const webhookSecretsOf = (value: string | undefined): string[] =>
 
 /** What must not be printed, wherever it turns up. */
 export const secrets = (): readonly (string | undefined)[] => [
-  process.env.SAFETYKIT_API_KEY,
+  // As it is sent: a line break at its end is not printed with it.
+  process.env.SAFETYKIT_API_KEY?.trim(),
   ...webhookSecretsOf(process.env.SAFETYKIT_WEBHOOK_SECRET),
 ]
 

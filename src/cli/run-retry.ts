@@ -38,7 +38,9 @@ export async function runRetry(flags: Flags): Promise<void> {
   const url = databaseUrl(flags)
   const { resolved } = await loadConfig(flags.config)
   const defaultSchema = schemaOf(url)
-  const connecting = { url: resolved.ledgerUrl ?? url, command: 'retry', statementTimeoutMs }
+  const { ledgerUrl } = resolved
+  const place = ledgerUrl === null ? { url } : { url: ledgerUrl, setting: 'ledgerUrl' }
+  const connecting = { ...place, command: 'retry', statementTimeoutMs }
   const { report, there } = await withClient(connecting, async (ledger) => {
     const report = await retry({ resolved, ledger, defaultSchema, filter, limit, dryRun: flags.dryRun })
     const there: readonly RefusedGroup[] = nothingFound(report) ? await readRefusedGroups(ledger, resolved.schema) : []

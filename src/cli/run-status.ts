@@ -24,7 +24,7 @@ export async function runStatus(flags: Flags): Promise<void> {
   const report = await withClient({ ...connecting, url }, (source) =>
     ledgerUrl === null
       ? readStatus({ resolved, source, ledger: source, defaultSchema })
-      : withClient({ ...connecting, url: ledgerUrl }, (ledger) =>
+      : withClient({ ...connecting, url: ledgerUrl, setting: 'ledgerUrl' }, (ledger) =>
           readStatus({ resolved, source, ledger, defaultSchema }),
         ),
   )

@@ -1,11 +1,13 @@
 import pg from 'pg'
-import { databaseAddress, explainingDatabase } from '../database-errors.js'
-import { SyncError } from '../errors.js'
+import { explainingDatabase } from '../database-errors.js'
+import { sessionSettingsSql } from '../mapping/session.js'
 
 const connectTimeoutMs = 10_000
 
 interface Connecting {
   readonly url: string
+  /** What the URL is called where it was given. Default: `DATABASE_URL`. */
+  readonly setting?: string | undefined
   /** The command's name, which `pg_stat_activity` shows. */
   readonly command: string
   /** No statement of it takes as long on a sound database. */
@@ -14,13 +16,12 @@ interface Connecting {
 
 /** Connects for as long as `use` runs. */
 export function withClient<T>(connecting: Connecting, use: (client: pg.Client) => Promise<T>): Promise<T> {
-  const { url, command, statementTimeoutMs } = connecting
-  return explainingDatabase(url, async () => {
+  const { url, setting, command, statementTimeoutMs } = connecting
+  const work = async (): Promise<T> => {
     const client = new pg.Client({
       connectionString: url,
       application_name: `safetykit-sync ${command}`,
       connectionTimeoutMillis: connectTimeoutMs,
-      statement_timeout: statementTimeoutMs,
     })
     let lost: Error | undefined
     // Without a listener, a connection that breaks between two queries would end the process.
@@ -28,25 +29,15 @@ export function withClient<T>(connecting: Connecting, use: (client: pg.Client) =
       lost = error
     })
     try {
-      await connect(client, url)
+      await client.connect()
+      // Not with the start of the connection: poolers refuse parameters that they do not know.
+      await client.query(`${sessionSettingsSql}; SET statement_timeout = ${statementTimeoutMs}`)
       return await use(client)
     } catch (error) {
       throw lost ?? error
     } finally {
       await client.end().catch(() => {})
     }
-  })
-}
-
-async function connect(client: pg.Client, url: string): Promise<void> {
-  try {
-    await client.connect()
-  } catch (error) {
-    // The time-out of `pg` has no code.
-    if (error instanceof Error && 'code' in error) throw error
-    throw new SyncError('DATABASE_UNREACHABLE', `No connection to Postgres at ${databaseAddress(url)}`, {
-      cause: error,
-      hint: `Check the host, the port and sslmode in DATABASE_URL; it was tried for ${connectTimeoutMs / 1_000} s at most.`,
-    })
   }
+  return explainingDatabase(url, work, setting)
 }

@@ -1,7 +1,8 @@
 import pg from 'pg'
+import { bounded } from '../bounded-query.js'
 import type { RowKey } from '../capture/change.js'
 import type { Moving } from './imports.js'
-import type { Queryable } from './postgres.js'
+import { patientMs, type Queryable } from './postgres.js'
 
 /** A backfill of a table, as it stands in `scans`. */
 export interface BackfillRun<Cursor> {
@@ -108,11 +109,9 @@ export class BackfillStore<Cursor> {
 
   /** It is not known any more what SafetyKit has of a table's objects: whatever comes of their rows is sent. */
   async forget(sources: readonly string[], namespaces: readonly string[]): Promise<void> {
-    await this.#pool.query(
-      `UPDATE ${this.#objects} SET fingerprint = NULL
-       WHERE namespace = ANY ($2::text[]) AND source = ANY ($1::text[]) AND state = 'accepted' AND fingerprint IS NOT NULL`,
-      [sources, namespaces],
-    )
+    const text = `UPDATE ${this.#objects} SET fingerprint = NULL
+       WHERE namespace = ANY ($2::text[]) AND source = ANY ($1::text[]) AND state = 'accepted' AND fingerprint IS NOT NULL`
+    await this.#pool.query(bounded({ text, values: [sources, namespaces] }, patientMs))
   }
 
   /** How many of a table's keys wait, up to one of them. */

@@ -1,7 +1,8 @@
 import pg from 'pg'
+import { bounded } from '../bounded-query.js'
 import type { RowKey } from '../capture/change.js'
 import { binaryTextArray } from '../text-array.js'
-import type { Queryable } from './postgres.js'
+import { patientMs, type Queryable } from './postgres.js'
 
 /** What the ledger says of an object. */
 export interface LedgerState {
@@ -101,14 +102,12 @@ export class Comparison {
     after: string | null,
     limit: number,
   ): Promise<readonly { readonly id: string; readonly key: RowKey }[]> {
-    const { rows } = await this.#pool.query(
-      `SELECT o.object_id, s.key FROM ${this.#objects} AS o JOIN ${this.#submissions} AS s
+    const text = `SELECT o.object_id, s.key FROM ${this.#objects} AS o JOIN ${this.#submissions} AS s
          ON s.object_id = o.object_id AND s.namespace = o.namespace AND s.request_id = o.request_id
        WHERE o.namespace = $1 AND ($2::text IS NULL OR o.object_id > $2::text) AND o.source = ANY ($3::text[])
          AND s.key IS NOT NULL
-       ORDER BY o.object_id LIMIT $4`,
-      [namespace, after, sources, limit],
-    )
+       ORDER BY o.object_id LIMIT $4`
+    const { rows } = await this.#pool.query(bounded({ text, values: [namespace, after, sources, limit] }, patientMs))
     return rows.map((row) => ({ id: String(row.object_id), key: row.key as RowKey }))
   }
 
@@ -118,12 +117,11 @@ export class Comparison {
     after: string | null,
     limit: number,
   ): Promise<readonly LedgerObject[]> {
-    const { rows } = await this.#pool.query(
-      `SELECT o.object_id, ${stateColumns} FROM ${this.#objects} AS o
+    // Objects of other tables, and those without a key, are passed over, however many they are.
+    const text = `SELECT o.object_id, ${stateColumns} FROM ${this.#objects} AS o
        WHERE o.namespace = $1 AND ($2::text IS NULL OR o.object_id > $2::text) AND o.source = ANY($3::text[])
-       ORDER BY o.object_id LIMIT $4`,
-      [namespace, after, sources, limit],
-    )
+       ORDER BY o.object_id LIMIT $4`
+    const { rows } = await this.#pool.query(bounded({ text, values: [namespace, after, sources, limit] }, patientMs))
     return rows.map((row) => ({ id: String(row.object_id), ...stateOf(row) }))
   }
 }

@@ -40,7 +40,8 @@ export async function migrateLedger(client: Queryable, schema: string): Promise<
     if (before > ledgerVersion) throw newer(before)
     const due = migrations.filter((migration) => migration.version > before)
     if (before === 0) {
-      await client.query(`CREATE SCHEMA IF NOT EXISTS ${quoted}`)
+      // Even with IF NOT EXISTS it takes the right to make schemas, which a role that was given this one need not have.
+      if (!(await schemaExists(client, schema))) await client.query(`CREATE SCHEMA IF NOT EXISTS ${quoted}`)
       await client.query(`CREATE TABLE ${quoted}.migrations (
         version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`)
     }
@@ -52,15 +53,39 @@ export async function migrateLedger(client: Queryable, schema: string): Promise<
     return due.map((migration) => migration.name)
   } catch (error) {
     await client.query('ROLLBACK')
-    if (error instanceof pg.DatabaseError && error.code === '42501') {
-      const mend = `GRANT CREATE ON DATABASE … TO …; as an owner of the database, or create the schema for this role: CREATE SCHEMA ${quoted} AUTHORIZATION …;`
-      throw new SyncError('DATABASE_UNFIT', `This role may not create the schema ${quoted}`, {
-        cause: error,
-        hint: mend,
-      })
-    }
+    if (error instanceof pg.DatabaseError && error.code === '42501') throw await forbidden(client, schema, error)
     throw error
   }
+}
+
+const schemaExists = async (client: Queryable, schema: string): Promise<boolean> =>
+  (await client.query('SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1', [schema])).rows.length > 0
+
+/** What the role lacks, and the SQL that gives it. */
+async function forbidden(client: Queryable, schema: string, cause: pg.DatabaseError): Promise<SyncError> {
+  const quoted = pg.escapeIdentifier(schema)
+  const { rows } = await client.query(
+    `SELECT current_user AS role, pg_catalog.current_database() AS database,
+            pg_catalog.pg_get_userbyid(n.nspowner) AS owner
+       FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1`,
+    [schema],
+  )
+  const { role, database, owner } = rows[0] ?? {}
+  const grantee = pg.escapeIdentifier(String(role))
+  if (owner === null) {
+    return new SyncError('DATABASE_UNFIT', `The role ${role} may not create the schema ${quoted}`, {
+      cause,
+      hint: `As the database's owner: GRANT CREATE ON DATABASE ${pg.escapeIdentifier(String(database))} TO ${grantee}; or: CREATE SCHEMA ${quoted} AUTHORIZATION ${grantee};`,
+    })
+  }
+  return new SyncError(
+    'DATABASE_UNFIT',
+    `The role ${role} may not make or upgrade the side tables in the schema ${quoted}: ${cause.message}`,
+    {
+      cause,
+      hint: `Run it as ${owner}, who owns the schema; or, as ${owner}: GRANT USAGE, CREATE ON SCHEMA ${quoted} TO ${grantee}; tables that are there already are upgraded by their owner alone.`,
+    },
+  )
 }
 
 /**

@@ -11,28 +11,50 @@ export interface Queryable {
 /**
  * The ledger is only ever asked by key, and a group of keys costs a descent of the index each. The planner, who may never
  * have seen statistics of these tables, would rather read a table of some 100,000 rows as a whole.
+ *
+ * What a role or a database has other defaults of: `pg` reads no other dates, and a time that is written with the name of its
+ * zone is read back as that of another one (IST). Short time-outs are for the application's statements.
  */
-const sessionSql = 'SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off'
+const sessionSql = [
+  ...['SET enable_seqscan = off', 'SET enable_hashjoin = off', 'SET enable_mergejoin = off', 'SET jit = off'],
+  ...["SET DateStyle = 'ISO'", "SET TimeZone = 'UTC'", 'SET statement_timeout = 0'],
+].join('; ')
+
+/**
+ * For statements that go over all objects of a table or of an import, where the others of the pool have little time: on slow
+ * disks they take minutes, and what is given up begins anew.
+ */
+export const patientMs = 3_600_000
 
 /** Connections for the ledger's statements. `onError` is told of idle connections that break; they are replaced. */
 export function openLedgerPool(options: {
   readonly connectionString: string
   readonly max: number
-  /** How long a connection, and each statement, may take. Default: 10,000 for a connection. */
-  readonly timeoutMs?: number
+  /** How long it may take to connect. Default: 10,000. */
+  readonly connectTimeoutMs?: number | undefined
+  /**
+   * How long each statement may take; its connection is given up with it. Default: for ever. The server keeps what waits for
+   * a lock, whoever has given it up: so that these do not come to be many, it is told to end them a little earlier.
+   */
+  readonly statementTimeoutMs?: number | undefined
+  /** What connects. Default: `pg`'s own. */
+  readonly client?: typeof pg.Client | undefined
   readonly onError: (error: Error) => void
 }): pg.Pool {
-  const { connectionString, max, timeoutMs, onError } = options
+  const { connectionString, max, connectTimeoutMs = 10_000, statementTimeoutMs: timeoutMs, client, onError } = options
+  const setUp =
+    timeoutMs === undefined ? sessionSql : `${sessionSql}; SET lock_timeout = ${Math.floor(timeoutMs * 0.75)}`
   const pool = new pg.Pool({
     connectionString,
     max,
-    connectionTimeoutMillis: timeoutMs ?? 10_000,
+    connectionTimeoutMillis: connectTimeoutMs,
     ...(timeoutMs === undefined ? {} : { query_timeout: timeoutMs }),
+    ...(client === undefined ? {} : { Client: client }),
     allowExitOnIdle: true,
     keepAlive: true,
     application_name: 'safetykit-sync ledger',
-    onConnect: async (client) => {
-      await client.query(sessionSql)
+    onConnect: async (connected) => {
+      await connected.query(setUp)
     },
   })
   pool.on('error', onError)

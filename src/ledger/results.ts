@@ -1,5 +1,6 @@
 import pg from 'pg'
-import { type Queryable, textArray } from './postgres.js'
+import { bounded } from '../bounded-query.js'
+import { patientMs, type Queryable, textArray } from './postgres.js'
 import { storable } from './storable.js'
 
 /** How the evaluations come back, which decides what is asked for. */
@@ -111,8 +112,8 @@ export class ResultStore {
 
   /** Completes those of these requests whose objects are all evaluated, or in newer requests; webhooks brought them. */
   async completeEvaluated(requestIds: readonly string[]): Promise<ReadonlySet<string>> {
-    const { rows } = await this.#db.query(
-      `UPDATE ${this.#schema}.requests r
+    const text = `
+       UPDATE ${this.#schema}.requests r
        SET status = 'succeeded', updated_at = clock_timestamp(), completed_at = clock_timestamp()
        WHERE r.request_id = ANY ($1::text[]) AND r.completed_at IS NULL AND (r.kind = 'add' OR r.status = 'succeeded')
          AND NOT EXISTS (
@@ -120,9 +121,8 @@ export class ResultStore {
            JOIN ${this.#schema}.objects o ON o.namespace = s.namespace AND o.object_id = s.object_id
            WHERE s.submitted_at = r.created_at AND s.request_id = r.request_id
              AND o.request_id = r.request_id AND o.evaluated_request_id IS DISTINCT FROM r.request_id)
-       RETURNING r.request_id`,
-      [textArray(requestIds)],
-    )
+       RETURNING r.request_id`
+    const { rows } = await this.#db.query(bounded({ text, values: [textArray(requestIds)] }, patientMs))
     return new Set(rows.map((row) => String(row.request_id)))
   }
 
@@ -163,12 +163,10 @@ export class ResultStore {
 
   /** The objects that were sent in a request. */
   async objectsOf(requestId: string): Promise<string[]> {
-    const { rows } = await this.#db.query(
-      `SELECT DISTINCT s.object_id FROM ${this.#schema}.requests r
+    const text = `SELECT DISTINCT s.object_id FROM ${this.#schema}.requests r
        JOIN ${this.#schema}.submissions s ON s.submitted_at = r.created_at AND s.request_id = r.request_id
-       WHERE r.request_id = $1`,
-      [requestId],
-    )
+       WHERE r.request_id = $1`
+    const { rows } = await this.#db.query(bounded({ text, values: [requestId] }, patientMs))
     return rows.map((row) => String(row.object_id))
   }
 
@@ -237,7 +235,7 @@ export class ResultStore {
       textArray(keys.map(({ namespace }) => namespace)),
       textArray(keys.map(({ column }) => column)),
     ]
-    const { rows } = await this.#db.query(text, [...before, ...columns, ...after])
+    const { rows } = await this.#db.query(bounded({ text, values: [...before, ...columns, ...after] }, patientMs))
     return rows[0]?.finished === true ? Number(rows[0]?.marked) : null
   }
 }

@@ -141,7 +141,9 @@ export class Sampler {
 
   /** A transaction each: of a timeout for it alone, also behind PgBouncer, and one that fails takes no other with it. */
   async #part<T>(client: pg.ClientBase, read: () => Promise<T>): Promise<T | null> {
-    await client.query(`BEGIN READ ONLY; SET LOCAL statement_timeout = ${statementTimeoutMs}`)
+    await client.query(
+      `BEGIN READ ONLY; SET LOCAL DateStyle = 'ISO'; SET LOCAL statement_timeout = ${statementTimeoutMs}`,
+    )
     let value: T | null = null
     try {
       value = await read()

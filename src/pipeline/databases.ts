@@ -3,6 +3,7 @@ import type { ResolvedSync } from '../config/resolved.js'
 import { openLedgerPool } from '../ledger/postgres.js'
 import type { Logger } from '../logger.js'
 import { sessionSettingsSql } from '../mapping/session.js'
+import { placedClient } from './placed-client.js'
 
 /** The source, set up so that it writes values as every door reads them, and the ledger's database, often the same one. */
 export interface Databases {
@@ -25,10 +26,13 @@ export function openDatabases(options: {
   readonly logger: Logger
   /** Connections to each. Default: 4. */
   readonly max?: number
+  /** How long a statement of the ledger may take, unless it has a time of its own. Default: for ever. */
+  readonly ledgerTimeoutMs?: number | undefined
   /** When it is aborted, the connections are {@link Databases.cut}. */
   readonly signal?: AbortSignal | undefined
 }): Databases {
-  const { databaseUrl, resolved, logger, max = 4, signal } = options
+  const { databaseUrl, resolved, logger, max = 4, ledgerTimeoutMs, signal } = options
+  const { ledgerUrl } = resolved
   const onError = (error: Error): void => {
     // The pool hangs the client on it, and with that the connection's settings.
     Reflect.deleteProperty(error, 'client')
@@ -42,12 +46,19 @@ export function openDatabases(options: {
     keepAlive: true,
     application_name: 'safetykit-sync',
     onConnect: async (client) => {
-      // A policy that hides rows makes reads fail, rather than rows look deleted.
-      await client.query(`${sessionSettingsSql}; SET row_security = off`)
+      // A policy that hides rows makes reads fail, rather than rows look deleted. A time-out that a role has for the
+      // application's statements would end the walk over a large table.
+      await client.query(`${sessionSettingsSql}; SET row_security = off; SET statement_timeout = 0`)
     },
   })
   source.on('error', onError)
-  const ledger = openLedgerPool({ connectionString: resolved.ledgerUrl ?? databaseUrl, max, onError })
+  const ledger = openLedgerPool({
+    connectionString: ledgerUrl ?? databaseUrl,
+    max,
+    statementTimeoutMs: ledgerTimeoutMs,
+    client: ledgerUrl === null ? undefined : placedClient({ url: ledgerUrl, setting: 'ledgerUrl' }),
+    onError,
+  })
   const clients = [connected(source), connected(ledger)]
   const isCut = new AbortController()
   const cutOff = new Promise<void>((resolve) => isCut.signal.addEventListener('abort', () => resolve()))

@@ -26,7 +26,8 @@ export function openWebhook({ resolved, databaseUrl, secrets, logger }: WebhookP
   const db = openLedgerPool({
     connectionString: databaseUrl,
     max: 2,
-    timeoutMs: databaseTimeoutMs,
+    connectTimeoutMs: databaseTimeoutMs,
+    statementTimeoutMs: databaseTimeoutMs,
     onError: (error) => {
       // The pool hangs the client on it, and with that the connection's settings.
       Reflect.deleteProperty(error, 'client')

@@ -99,3 +99,33 @@ test('a port where something else listens is told', async () => {
   url.port = String((other.address() as { port: number }).port)
   expect(await rig.troubles('connection', { databaseUrl: url.href })).toMatchObject([{ status: 'failure' }])
 })
+
+test.each([
+  ['database', (name: string) => `ALTER DATABASE ${name} SET default_transaction_read_only = on`],
+  ['role', (_: string, role: string) => `ALTER ROLE ${role} SET default_transaction_read_only = on`],
+])('that a %s is read-only is told with what ends it', async (_, make) => {
+  const rig = await doctorForTest()
+  const { role, url } = await rig.roleUrl('SUPERUSER')
+  await rig.query(make(new URL(rig.url).pathname.slice(1), role))
+  const found = await rig.troubles('primary', { databaseUrl: url })
+  expect(found).toMatchObject([{ status: 'failure', found: expect.stringContaining('read-only') }])
+  await rig.mend(found)
+  expect(await rig.troubles('primary', { databaseUrl: url })).toEqual([])
+})
+
+test("a database of the side tables that cannot be reached is told as ledgerUrl's", async () => {
+  const rig = await doctorForTest({ migrate: false })
+  const ledgerUrl = new URL(rig.url)
+  ledgerUrl.pathname = '/nosuchledger'
+  const resolved = { ...rig.resolved, ledgerUrl: ledgerUrl.href }
+  const found = await rig.troubles('side-tables-connection', { resolved })
+  expect(found).toMatchObject([{ status: 'failure', found: expect.stringContaining('/nosuchledger') }])
+  expect(JSON.stringify(found)).toContain('of ledgerUrl')
+})
+
+test('a certificate that is missing is told', async () => {
+  const rig = await doctorForTest({ migrate: false })
+  const found = await rig.troubles('connection', { databaseUrl: `${rig.url}?sslrootcert=missing.pem` })
+  expect(found).toMatchObject([{ status: 'failure', found: expect.stringContaining('missing.pem') }])
+  expect(found[0]?.fix).toHaveLength(1)
+})

@@ -2,8 +2,8 @@ import { createServer, type Socket } from 'node:net'
 import pg from 'pg'
 
 /**
- * Poolers by transactions, as PgBouncer is one: makes up the key for cancelling, refuses replication, and gives a client
- * the first session that is in nobody's transaction.
+ * Poolers by transactions, as PgBouncer is one: makes up the key for cancelling, refuses replication and parameters that it
+ * does not know, and gives a client the first session that is in nobody's transaction.
  */
 export async function transactionPooler(url: string): Promise<{ readonly url: string; close(): Promise<void> }> {
   const sessions = await Promise.all([open(url), open(url)])
@@ -21,8 +21,9 @@ export async function transactionPooler(url: string): Promise<{ readonly url: st
         const startup = buffer.subarray(0, buffer.readInt32BE(0))
         buffer = buffer.subarray(startup.length)
         started = true
-        if (startup.includes('replication')) {
-          const fields = Buffer.from('SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: replication\0\0')
+        const refused = ['replication', 'statement_timeout'].find((name) => startup.includes(`\0${name}\0`))
+        if (refused !== undefined) {
+          const fields = Buffer.from(`SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: ${refused}\0\0`)
           return void socket.end(message('E', fields))
         }
         const cancelKey = Buffer.from([0, 0x7f, 0, 1, 1, 2, 3, 4])

@@ -3,6 +3,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { KnownObject, Receipt, ReceiptObject, Records } from '../../src/delivery/ports.js'
 import { SyncError } from '../../src/errors.js'
+import { BackfillStore } from '../../src/ledger/backfills.js'
 import { Horizon } from '../../src/ledger/horizon.js'
 import { Ledger } from '../../src/ledger/ledger.js'
 import { checkLedger, migrateLedger } from '../../src/ledger/migrate.js'
@@ -76,11 +77,38 @@ describe('migrate', () => {
     await client.query(`SET ROLE "${db.name}_weak"`)
     const failure = await migrateLedger(client, 'forbidden').catch((error: unknown) => error)
     expect(failure).toMatchObject({ code: 'DATABASE_UNFIT', hint: expect.stringContaining('GRANT CREATE ON DATABASE') })
+    expect(failure).toMatchObject({ hint: expect.stringContaining('CREATE SCHEMA "forbidden" AUTHORIZATION') })
     const { rows } = await db.query("SELECT to_regnamespace('forbidden') AS found")
     expect(rows).toEqual([{ found: null }])
+
+    // As the hint has it.
+    await db.query(`CREATE SCHEMA forbidden AUTHORIZATION "${db.name}_weak"`)
+    expect(await migrateLedger(client, 'forbidden')).toHaveLength(5)
+    await db.query('CREATE SCHEMA closed')
+    const closed = await migrateLedger(client, 'closed').catch((error: unknown) => error)
+    const grant = `GRANT USAGE, CREATE ON SCHEMA "closed" TO "${db.name}_weak";`
+    expect(closed).toMatchObject({
+      code: 'DATABASE_UNFIT',
+      message: expect.stringContaining('permission denied for schema closed'),
+      hint: expect.stringContaining(grant),
+    })
+    await db.query(grant)
+    expect(await migrateLedger(client, 'closed')).toHaveLength(5)
     await client.query('RESET ROLE')
-    await db.query(`DROP ROLE "${db.name}_weak"`)
+    await db.query(`DROP OWNED BY "${db.name}_weak"; DROP ROLE "${db.name}_weak"`)
   })
+})
+
+test('what goes over all objects of a table may take longer than what is asked by key', async () => {
+  const short = openLedgerPool({ connectionString: db.url, max: 1, statementTimeoutMs: 100, onError: () => {} })
+  await expect(short.query('SELECT pg_sleep(2)')).rejects.toThrow('timeout')
+  await ledger.record({ ...nothing, receipts: [receipt('req_1', [object('a')])] })
+  await db.query(`CREATE FUNCTION slow_disk() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END';
+    CREATE TRIGGER slow_disk BEFORE UPDATE ON safetykit.objects FOR EACH ROW EXECUTE FUNCTION slow_disk()`)
+  await new BackfillStore({ pool: short, schema: 'safetykit' }).forget(['public.products'], ['products'])
+  await db.query('DROP FUNCTION slow_disk CASCADE')
+  expect(await known('a')).toMatchObject({ fingerprint: null })
+  await short.end()
 })
 
 describe('receipts', () => {

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg'
 import { clockVerdict } from './clock.js'
-import { type Check, failure, ok, type Verdict, warning } from './finding.js'
+import { type Check, failure, ok, type Step, type Verdict, warning } from './finding.js'
 import { durationText } from './words.js'
 
 export interface DatabaseGiven {
@@ -28,12 +28,8 @@ export const databaseChecks: readonly Check<DatabaseGiven>[] = [
   },
   {
     check: 'primary',
-    why: 'A server in recovery takes no writes: no triggers, no side tables, no publication.',
-    look: async ({ client }) => {
-      const { rows } = await client.query<{ standby: boolean }>('SELECT pg_catalog.pg_is_in_recovery() AS standby')
-      if (rows[0]?.standby !== true) return ok('it is the primary server')
-      return failure('the server is a standby, in recovery', [{ do: 'Let DATABASE_URL name the primary server.' }])
-    },
+    why: 'A server in recovery, or a database that is read-only, takes no writes: no triggers, no side tables, no publication.',
+    look: lookAtWrites,
   },
   {
     check: 'database-clock',
@@ -53,6 +49,37 @@ export const databaseChecks: readonly Check<DatabaseGiven>[] = [
     look: lookAtTransactions,
   },
 ]
+
+/** Who has made a database read-only is told by where the setting comes from. */
+async function lookAtWrites({ client }: DatabaseGiven): Promise<Verdict> {
+  const { rows } = await client.query<{
+    standby: boolean
+    readOnly: boolean
+    source: string
+    database: string
+    role: string
+  }>(
+    `SELECT pg_catalog.pg_is_in_recovery() AS standby, current_setting('transaction_read_only')::bool AS "readOnly",
+            (SELECT source FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only') AS source,
+            pg_catalog.quote_ident(pg_catalog.current_database()) AS database, pg_catalog.quote_ident(session_user) AS role`,
+  )
+  const { standby = false, readOnly = false, source = '', database = '', role = '' } = rows[0] ?? {}
+  if (standby) {
+    return failure('the server is a standby, in recovery', [{ do: 'Let DATABASE_URL name the primary server.' }])
+  }
+  if (!readOnly) return ok('it is the primary server, and takes writes')
+  const off = 'default_transaction_read_only = off;'
+  const fix: Readonly<Record<string, Step>> = {
+    database: { sql: `ALTER DATABASE ${database} SET ${off}` },
+    user: { sql: `ALTER ROLE ${role} SET ${off}` },
+    'database user': { sql: `ALTER ROLE ${role} IN DATABASE ${database} SET ${off}` },
+    client: { do: 'Take default_transaction_read_only out of the options in DATABASE_URL.' },
+  }
+  return failure('every transaction is read-only (default_transaction_read_only)', [
+    { do: 'Find out why: providers set it while the disk is full. Then:' },
+    fix[source] ?? { do: "Set default_transaction_read_only to off in the server's configuration." },
+  ])
+}
 
 async function lookAtTransactions({ client, longTransactionMs }: DatabaseGiven): Promise<Verdict | Verdict[]> {
   const { rows } = await client.query<{ pid: number; application: string; state: string; seconds: number }>(

@@ -61,8 +61,8 @@ export async function examineDatabase(options: DatabaseExamination): Promise<voi
   }
 }
 
-async function open(databaseUrl: string, timeoutMs: number) {
-  const line = await DatabaseLine.open(databaseUrl, timeoutMs)
+async function open(databaseUrl: string, timeoutMs: number, setting?: string) {
+  const line = await DatabaseLine.open(databaseUrl, timeoutMs, setting)
   const { rows } = await line.client.query<{ role: string }>('SELECT current_user AS role')
   return { verdicts: ok(`${line.address} as ${rows[0]?.role}`), value: { line, databaseUrl } }
 }
@@ -107,7 +107,8 @@ async function examineSideTables(
 ): Promise<void> {
   const url = resolved instanceof Missing ? null : resolved.ledgerUrl
   const check = { check: 'side-tables-connection', why: 'They stand in a database of their own (ledgerUrl).' }
-  const ledger = url === null ? opened : await examination.learn('side tables', check, {}, () => open(url, timeoutMs))
+  const connect = (ledgerUrl: string) => () => open(ledgerUrl, timeoutMs, 'ledgerUrl')
+  const ledger = url === null ? opened : await examination.learn('side tables', check, {}, connect(url))
   const line = ledger instanceof Missing ? undefined : ledger.line
   try {
     const place = from(together(ledger, resolved), ([{ line: one }, sync]) => ({ client: one.client, resolved: sync }))

@@ -1,6 +1,5 @@
 import pg from 'pg'
 import { databaseAddress, explainDatabaseError } from '../../database-errors.js'
-import { SyncError } from '../../errors.js'
 import type { Line } from './examination.js'
 
 /** A statement of a server that answers may take so much less than a check may wait for it. */
@@ -22,13 +21,9 @@ export class DatabaseLine implements Line {
   }
 
   /** @throws {SyncError} `DATABASE_UNREACHABLE` within the time, whatever the server does. */
-  static async open(url: string, timeoutMs: number): Promise<DatabaseLine> {
-    const client = new pg.Client({
-      connectionString: url,
-      application_name: 'safetykit-sync doctor',
-      connectionTimeoutMillis: timeoutMs,
-    })
-    const line = new DatabaseLine(client, databaseAddress(url))
+  static async open(url: string, timeoutMs: number, setting?: string): Promise<DatabaseLine> {
+    const line = new DatabaseLine(clientFor(url, timeoutMs, setting), databaseAddress(url))
+    const { client } = line
     try {
       await client.connect()
       // Not with the start of the connection: poolers refuse parameters that they do not know.
@@ -36,7 +31,7 @@ export class DatabaseLine implements Line {
       return line
     } catch (error) {
       void client.end().catch(() => {})
-      throw unreachable(error, url, timeoutMs)
+      throw explainDatabaseError(error, url, setting)
     }
   }
 
@@ -55,13 +50,15 @@ export class DatabaseLine implements Line {
   }
 }
 
-/** What keeps a connection from being made, as a `SyncError`. */
-export function unreachable(error: unknown, url: string, timeoutMs: number): unknown {
-  const explained = explainDatabaseError(error, url)
-  if (explained instanceof SyncError || (error instanceof Error && 'code' in error)) return explained
-  // The time-out of `pg` has no code.
-  return new SyncError('DATABASE_UNREACHABLE', `No connection to Postgres at ${databaseAddress(url)}`, {
-    cause: error,
-    hint: `Check the host, the port and sslmode in DATABASE_URL; it was tried for ${timeoutMs / 1_000} s.`,
-  })
+/** @throws {SyncError} where the URL names a certificate that cannot be read. */
+function clientFor(url: string, timeoutMs: number, setting: string | undefined): pg.Client {
+  try {
+    return new pg.Client({
+      connectionString: url,
+      application_name: 'safetykit-sync doctor',
+      connectionTimeoutMillis: timeoutMs,
+    })
+  } catch (error) {
+    throw explainDatabaseError(error, url, setting)
+  }
 }

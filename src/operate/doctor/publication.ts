@@ -30,26 +30,26 @@ export const everyVersionCheck: Check<PublishedGiven> = {
   look: async ({ client, bound }) => {
     const every = bound.filter(({ mappings }) => mappings.some(({ deliver }) => deliver === 'every'))
     if (every.length === 0) return ok("no mapping has deliver: 'every'")
-    const verdicts = await Promise.all(
-      every.map(async ({ source, table, mappings }): Promise<Verdict[]> => {
-        const columns = mappings.flatMap(({ deliver, fields }) =>
-          deliver === 'every' ? fields.map(({ column }) => column) : [],
-        )
-        const { rows } = await client.query<{ names: string[] }>(
-          `SELECT ARRAY(SELECT attname::text FROM pg_catalog.pg_attribute
-                         WHERE attrelid = $1::oid AND attname = ANY ($2::text[]) AND attlen = -1 AND attstorage <> 'p') AS names`,
-          [table.oid, columns],
-        )
-        const names = rows[0]?.names ?? []
-        const stores = table.kind === 'partitioned table' ? table.partitions : [table]
-        if (names.length === 0 || stores.every(({ replicaIdentity }) => replicaIdentity === 'full')) return []
-        const fix = [table, ...stores.filter((store) => store !== table)].map(
-          (one): Step => ({ sql: `ALTER TABLE ${sqlName(one)} REPLICA IDENTITY FULL;` }),
-        )
-        return [warning(`large values of ${names.join(', ')} are not in every change of ${source}`, fix, source)]
-      }),
-    )
-    return verdicts.flat().length > 0 ? verdicts.flat() : ok('every version is whole in the WAL')
+    const verdicts: Verdict[] = []
+    // One after the other: a connection takes one query at a time.
+    for (const { source, table, mappings } of every) {
+      const columns = mappings.flatMap(({ deliver, fields }) =>
+        deliver === 'every' ? fields.map(({ column }) => column) : [],
+      )
+      const { rows } = await client.query<{ names: string[] }>(
+        `SELECT ARRAY(SELECT attname::text FROM pg_catalog.pg_attribute
+                       WHERE attrelid = $1::oid AND attname = ANY ($2::text[]) AND attlen = -1 AND attstorage <> 'p') AS names`,
+        [table.oid, columns],
+      )
+      const names = rows[0]?.names ?? []
+      const stores = table.kind === 'partitioned table' ? table.partitions : [table]
+      if (names.length === 0 || stores.every(({ replicaIdentity }) => replicaIdentity === 'full')) continue
+      const fix = [table, ...stores.filter((store) => store !== table)].map(
+        (one): Step => ({ sql: `ALTER TABLE ${sqlName(one)} REPLICA IDENTITY FULL;` }),
+      )
+      verdicts.push(warning(`large values of ${names.join(', ')} are not in every change of ${source}`, fix, source))
+    }
+    return verdicts.length > 0 ? verdicts : ok('every version is whole in the WAL')
   },
 }
 

@@ -4,20 +4,21 @@ import type { ResolvedSync } from '../../config/resolved.js'
 import type { BoundTable } from '../../mapping/bind.js'
 import { sqlName } from '../../mapping/table-name.js'
 import { type Learnt, Missing } from './examination.js'
-import { type Check, failure, ok, type Step } from './finding.js'
+import { type Check, failure, ok, type Step, type Verdict } from './finding.js'
 import type { Tables } from './tables.js'
 
 export const readingCheck: Check<Tables> = {
   check: 'read-rights',
   why: 'Rows are read again where a change is only a hint, and in every scan.',
   look: async ({ client, bound }) => {
-    const lacking = await Promise.all(bound.map((table) => lackingReads(client, table)))
-    const failures = lacking.flatMap((one) => (one === null ? [] : [one]))
+    const failures: Verdict[] = []
+    // One after the other: a connection takes one query at a time.
+    for (const table of bound) failures.push(...(await lackingReads(client, table)))
     return failures.length > 0 ? failures : ok('every mapped column can be read')
   },
 }
 
-async function lackingReads(client: ClientBase, { source, table, readColumns }: BoundTable) {
+async function lackingReads(client: ClientBase, { source, table, readColumns }: BoundTable): Promise<Verdict[]> {
   const { rows } = await client.query<{ role: string; schema: boolean; columns: string[] }>(
     `SELECT current_user AS role, pg_catalog.has_schema_privilege($1::text, 'USAGE') AS schema,
             ARRAY(SELECT name FROM unnest($3::text[]) AS name
@@ -25,7 +26,7 @@ async function lackingReads(client: ClientBase, { source, table, readColumns }: 
     [table.schema, table.oid, readColumns],
   )
   const { role = '', schema = true, columns = [] } = rows[0] ?? {}
-  if (schema && columns.length === 0) return null
+  if (schema && columns.length === 0) return []
   const grantee = escapeIdentifier(role)
   const fix: Step[] = []
   if (!schema) fix.push({ sql: `GRANT USAGE ON SCHEMA ${escapeIdentifier(table.schema)} TO ${grantee};` })
@@ -33,7 +34,7 @@ async function lackingReads(client: ClientBase, { source, table, readColumns }: 
     fix.push({ sql: `GRANT SELECT (${columns.map(escapeIdentifier).join(', ')}) ON ${sqlName(table)} TO ${grantee};` })
   }
   const what = columns.length > 0 ? columns.join(', ') : `the schema ${table.schema}`
-  return failure(`the role ${role} may not read ${what} of ${source}`, fix, source)
+  return [failure(`the role ${role} may not read ${what} of ${source}`, fix, source)]
 }
 
 /** The side tables' database. */
@@ -61,7 +62,10 @@ export const migrationRightsCheck: Check<LedgerGiven> = {
       `SELECT current_user AS role, pg_catalog.current_database() AS database,
               pg_catalog.pg_get_userbyid(n.nspowner) AS owner,
               CASE WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
-                   ELSE pg_catalog.pg_has_role(n.nspowner, 'USAGE') END AS allowed
+                   WHEN pg_catalog.pg_has_role(n.nspowner, 'USAGE') THEN true
+                   ELSE pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_schema_privilege(n.oid, 'CREATE')
+                     AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'r'
+                                       AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')) END AS allowed
          FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1`,
       [resolved.schema],
     )
