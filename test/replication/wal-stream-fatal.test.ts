@@ -88,7 +88,7 @@ describe('what no further attempt would mend', () => {
       await expect(missing.done).rejects.toMatchObject({ code: 'PUBLICATION_UNFIT', message: /does not exist/ })
       await admin.query('CREATE PUBLICATION p FOR ALL TABLES')
       const late = rig.open(new Recorder(), options)
-      await expect(late.done).rejects.toMatchObject({ code: 'PUBLICATION_UNFIT', message: /older/ })
+      await expect(late.done).rejects.toMatchObject({ code: 'SLOT_LOST', message: /older/ })
     } finally {
       await admin.end()
       await old.remove()

@@ -17,7 +17,7 @@ test('started while the API is away, with settings to push, it keeps the keys an
   const away = rig.emulator.faults.add({ do: { status: 503 } })
   await rig.db.query(insert('items'))
   await rig.start()
-  expect(rig.pipeline.measures().unpushed).toEqual(['items'])
+  await soon(() => expect(rig.pipeline.measures().unpushed).toEqual(['items']))
   await spills(rig)
   await rig.caughtUp()
   expect((await rig.side('dirty')).length).toBeGreaterThanOrEqual(1000)
