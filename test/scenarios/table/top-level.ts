@@ -319,7 +319,7 @@ export const topLevel: Scenarios = {
   reads: {
     run: async ({ prisma }) => [
       await prisma.author.findMany({
-        include: { posts: { include: { tags: { orderBy: { id: 'asc' } } } } },
+        include: { posts: { include: { tags: { orderBy: { id: 'asc' } } }, orderBy: { id: 'asc' } } },
         orderBy: { id: 'asc' },
       }),
       await prisma.author.findUnique({ where: { id: 1 } }).profile(),
