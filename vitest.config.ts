@@ -8,8 +8,8 @@ export default defineConfig({
     reporters: ['default', new CountReporter()],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
-    // Twice the cores that CI has: much of a test is waiting, for answers, leases and processes.
-    maxWorkers: 4,
+    // One more than the cores that CI has: much of a test is waiting, for answers, leases and processes.
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     testTimeout: 120_000,
     hookTimeout: 120_000,
