@@ -1,4 +1,5 @@
-import type { Outcome, SafetyKitClient } from '../delivery/client.js'
+import type { Outcome } from '../delivery/api-outcome.js'
+import type { SafetyKitClient } from '../delivery/client.js'
 import { isSyncError, type SyncError } from '../errors.js'
 import type { Evaluation } from '../evaluation.js'
 import type { Following, KeyColumn, OpenRequest, RequestError, ResultStore } from '../ledger/results.js'

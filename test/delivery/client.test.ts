@@ -2,7 +2,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { type ClientOptions, type Outcome, SafetyKitClient } from '../../src/delivery/client.js'
+import type { Outcome } from '../../src/delivery/api-outcome.js'
+import { type ClientOptions, SafetyKitClient } from '../../src/delivery/client.js'
 import { startEmulator } from '../../src/emulator/index.js'
 
 const apiKey = 'sk_live_do_not_tell'

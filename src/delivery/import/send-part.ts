@@ -5,7 +5,8 @@ import { SyncError } from '../../errors.js'
 import type { Logger } from '../../logger.js'
 import { traced } from '../../tracing.js'
 import { readStatusWord, type StartedImport } from '../answers.js'
-import type { Outcome, SafetyKitClient } from '../client.js'
+import type { Outcome } from '../api-outcome.js'
+import type { SafetyKitClient } from '../client.js'
 import type { ObjectStorage } from './storage.js'
 
 export interface SendPartOptions {
