@@ -9,7 +9,7 @@ export function redact(text: string, secrets: readonly (string | undefined)[]): 
   // Up to the last @ of the word: a password that is not percent-encoded can hold an @, a slash or a #. The example of
   // our own hints stays readable, and so does the @ in the path of a web address, which an id of an object can be.
   let clean = text.replace(
-    /([a-z][a-z0-9+.-]*:\/\/)(?!user:password@)(?!(?<=\bhttps?:\/\/)[a-z0-9.-]+(?::\d{1,5})?[/?#])[^\s'"`<>]+@/gi,
+    /([a-z][a-z0-9+.-]*:\/\/)(?!user:password@)(?!(?<=\bhttps?:\/\/)[a-z0-9.-]+[/?#])[^\s'"`<>]+@/gi,
     '$1[hidden]@',
   )
   clean = clean.replace(/\b(password|sslpassword)=[^\s&'"]+/gi, '$1=[hidden]')
